@@ -1,0 +1,137 @@
+# ramtrack-bpf: build, tests, demo. Nothing here needs root except running the tracer itself.
+#
+#   make            build/ramtrack-bpf
+#   make demo       install what is missing from Debian (as root), build, trace a small start-up
+#   make test       the same, then every test that this kernel can run
+#   make help       the other targets
+
+VERSION  := 0.1.0
+CLANG    ?= clang-14
+BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+CC       ?= gcc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+PREFIX   ?= /usr/local
+PYTHON   ?= /usr/bin/python3
+B        := build
+
+CFLAGS   ?= -O2 -g
+WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
+ALLFLAGS  = -std=gnu11 $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
+	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
+BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
+LIBS     := -lbpf -lelf -lz -lyaml -ljansson
+
+# The pure core knows neither libbpf nor /proc; the edges do.
+EDGES    := probe session watch outputs launch procfs pytarget log main
+PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
+PURE_OBJ := $(PURE:%=$(B)/%.o)
+EDGE_OBJ := $(EDGES:%=$(B)/%.o)
+
+.PHONY: all demo test test-unit test-host test-e2e test-vllm check-profile bench install deps clean help
+.DELETE_ON_ERROR:
+
+all: $(B)/ramtrack-bpf $(B)/pyprobe
+
+help:
+	@sed -n 's/^# \?//p' Makefile | head -8
+	@echo "  make test-unit | test-host | test-e2e | test-vllm | check-profile | bench | install PREFIX= DESTDIR= | clean"
+
+$(B):
+	mkdir -p $(B) $(B)/san
+
+# ---- kernel side ----
+
+$(B)/ramtrack.bpf.o: bpf/ramtrack.bpf.c | $(B)
+	$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/ramtrack.skel.h: $(B)/ramtrack.bpf.o
+	$(BPFTOOL) gen skeleton $< name ramtrack > $@ 2> $(B)/skel.log || { cat $(B)/skel.log >&2; rm -f $@; exit 1; }
+
+# ---- user side ----
+
+$(B)/%.o: src/%.c | $(B)
+	$(CC) $(ALLFLAGS) -c $< -o $@
+
+$(B)/probe.o: $(B)/ramtrack.skel.h
+
+$(B)/libramtrack.a: $(PURE_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/ramtrack-bpf: $(EDGE_OBJ) $(B)/libramtrack.a
+	$(CC) $(CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
+
+$(B)/pyprobe: tools/pyprobe.c $(B)/libramtrack.a | $(B)
+	$(CC) $(ALLFLAGS) -o $@ tools/pyprobe.c $(B)/libramtrack.a $(LIBS)
+
+install: all
+	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
+	install -D -m 644 doc/ramtrack-bpf.1 $(DESTDIR)$(PREFIX)/share/man/man1/ramtrack-bpf.1
+
+clean:
+	rm -rf $(B)
+
+# ---- what a fresh Debian needs ----
+
+DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev gcc g++ libc6-dev pkg-config python3
+TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev util-linux procps
+
+deps:
+	@tools/install-deps.sh $(DEPS)
+
+test-deps:
+	@tools/install-deps.sh $(TESTDEPS)
+
+# ---- tests ----
+
+SAN      := -fsanitize=address,undefined -fno-omit-frame-pointer -O1 -g
+UNIT     := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
+# Modules that a unit test links: the whole pure core and the edges that need no BPF.
+UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c
+UNIT_OBJ := $(UNIT_SRC:src/%.c=$(B)/san/%.o)
+
+$(B)/san/%.o: src/%.c | $(B)
+	$(CLANG) $(ALLFLAGS) $(SAN) -c $< -o $@
+
+$(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
+	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) -lcmocka $(LIBS) -lm
+
+$(B)/san/pyprobe: tools/pyprobe.c $(UNIT_OBJ)
+	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) $(LIBS)
+
+test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe
+	@tests/run.sh unit $(UNIT:%=$(B)/san/%)
+
+test-host: $(B)/host/test_walk
+	@tests/run.sh host $(B)/host/test_walk
+
+$(B)/host/test_walk: tests/host/test_walk.c $(wildcard tests/host/shim/*/*.h tests/host/*.h bpf/*.h include/*.h) | $(B)
+	mkdir -p $(B)/host
+	$(CLANG) -std=gnu11 $(SAN) -fno-sanitize=alignment -Wall -Wno-unused-function -Wno-unused-variable -Itests/host/shim -Iinclude -Itests/host -o $@ $< -lcmocka
+
+test-e2e: all
+	@tests/run.sh e2e
+
+test: test-deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory test-all
+
+test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk
+	@tests/run.sh all $(UNIT:%=$(B)/san/%)
+
+test-vllm: all
+	@tests/run.sh vllm
+
+check-profile: $(B)/pyprobe
+	$(PYTHON) tools/check_profile.py --profile profiles/vllm.yaml --pyprobe $(B)/pyprobe --docs docs/vllm.md
+
+bench: all
+	@bench/run.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@demo/run.sh
+
+-include $(wildcard $(B)/*.d $(B)/san/*.d)

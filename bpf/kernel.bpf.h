@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * kernel.bpf.h - the few kernel types that the programs read, with CO-RE relocations: no header of the running kernel is needed to build.
+ *
+ * Only the members used are declared; libbpf finds their offsets in the running kernel's BTF.
+ */
+#ifndef RT_KERNEL_BPF_H
+#define RT_KERNEL_BPF_H
+
+#ifndef RT_HOST /* the walker also compiles for the host: tests/host */
+typedef _Bool bool;
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+#endif
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef int s32;
+typedef unsigned long long u64;
+typedef long long s64;
+#ifndef RT_HOST
+typedef u8 __u8;
+typedef u16 __u16;
+typedef u32 __u32;
+typedef u64 __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef s32 __s32;
+typedef s64 __s64;
+typedef u16 __be16;
+typedef u32 __be32;
+typedef u32 __wsum;
+#endif
+
+/* include/uapi/linux/bpf.h */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
+enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
+enum { BPF_RB_AVAIL_DATA = 0 };
+
+/* include/linux/sched.h */
+#define PF_EXITING 0x00000004
+#define PF_MEMALLOC 0x00000800
+#define PF_KTHREAD 0x00200000
+#define SIGNAL_GROUP_EXIT 0x00000004
+
+#ifndef RT_HOST
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+#endif
+
+struct super_block {
+	u32 s_dev;
+};
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct percpu_counter { /* mm_struct.rss_stat from 6.2 on: f1a7941243c1 */
+	s64 count;
+	s32 *counters;
+};
+
+struct mm_struct {
+	struct percpu_counter rss_stat[4];
+	unsigned long start_code;
+	struct file *exe_file;
+};
+
+struct thread_struct {
+	unsigned long fsbase; /* x86 */
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+	unsigned int flags;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	unsigned int flags;
+	int exit_code;
+	struct mm_struct *mm;
+	struct task_struct *group_leader;
+	struct task_struct *real_parent;
+	struct signal_struct *signal;
+	char comm[16];
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	struct thread_struct thread;
+};
+
+struct bpf_array {
+	union {
+		void *pptrs[1];
+	};
+};
+
+struct bpf_iter_meta {
+	u64 session_id;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct linux_binprm {
+	int argc;
+};
+
+/* arch/x86/include/asm/ptrace.h */
+struct pt_regs {
+	unsigned long dx;
+	unsigned long si;
+	unsigned long di;
+	unsigned long sp;
+	unsigned long ip;
+};
+
+#ifndef RT_HOST
+#pragma clang attribute pop
+#endif
+
+struct bpf_perf_event_data;
+
+#endif

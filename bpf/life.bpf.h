@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * life.bpf.h - birth and death of address spaces, processes and threads.
+ */
+#ifndef RT_LIFE_BPF_H
+#define RT_LIFE_BPF_H
+
+#include "look.bpf.h"
+
+enum rt_target { /* values of the map `targets` */
+	RT_TARGET_ADOPT = 1, /* runs already */
+	RT_TARGET_EXEC = 2,  /* follow from its next exec on */
+};
+
+/* The address of a task's mm as a number: a pointer would not pass as one to a global function. */
+static __always_inline u64 rt_task_mm(struct task_struct *task)
+{
+	u64 mm = 0;
+
+	bpf_core_read(&mm, sizeof(mm), &task->mm);
+	return mm;
+}
+
+struct rt_alloc {
+	u32 start;
+	u32 slot;
+	u32 dead_too;
+};
+
+static long rt_slot_try(u32 i, struct rt_alloc *a)
+{
+	u32 slot = (a->start + i) & (RT_MAX_SPACES - 1);
+	struct rt_space *s = rt_space_at(slot);
+	u64 mm;
+
+	if (!s)
+		return 1;
+	mm = READ_ONCE(s->mm);
+	if (mm == 0 || (a->dead_too && mm != 1 && (s->flags & RT_SPACE_DEAD))) {
+		if (__sync_val_compare_and_swap(&s->mm, mm, 1) == mm) {
+			if (mm)
+				bpf_map_delete_elem(&space_index, &mm);
+			a->slot = slot;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* A slot for `mm`, its counters read: RT_SLOT_NONE if there is none left. The interpreter is taken over from another slot (fork) or found anew. */
+__noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot)
+{
+	struct mm_struct *mm = (struct mm_struct *)mm_addr;
+	struct rt_alloc a = {.start = image, .slot = RT_SLOT_NONE};
+	struct rt_space *s, *from;
+	struct rt_pages pages = {};
+	u64 key = mm_addr;
+	u32 *old, slot;
+
+	old = bpf_map_lookup_elem(&space_index, &key);
+	if (old) { /* an mm that died unseen, its address back again */
+		s = rt_space_at(*old);
+		if (s)
+			s->mm = 0;
+		bpf_map_delete_elem(&space_index, &key);
+	}
+	bpf_loop(RT_MAX_SPACES, rt_slot_try, &a, 0);
+	if (a.slot == RT_SLOT_NONE) {
+		a.dead_too = 1;
+		bpf_loop(RT_MAX_SPACES, rt_slot_try, &a, 0);
+	}
+	slot = a.slot;
+	s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
+	if (!s) {
+		rt_count(RT_C_NO_SLOT);
+		return RT_SLOT_NONE;
+	}
+	__builtin_memset((u8 *)s + 8, 0, sizeof(*s) - 8);
+	s->image = image;
+	s->pid = pid;
+	s->users = 1;
+	rt_rss_exact(mm_addr, s, slot, &pages);
+	s->peak = pages.kind[RT_FILE] + pages.kind[RT_ANON] + pages.kind[RT_SHMEM];
+	s->exe_dev = BPF_CORE_READ(mm, exe_file, f_inode, i_sb, s_dev);
+	s->exe_ino = BPF_CORE_READ(mm, exe_file, f_inode, i_ino);
+	s->bias = BPF_CORE_READ(mm, start_code);
+	from = from_slot == RT_SLOT_NONE ? NULL : rt_space_at(from_slot);
+	if (from) {
+		s->py_state = from->py_state;
+		s->bins_epoch = from->bins_epoch;
+		s->pyoff = from->pyoff;
+		s->runtime = from->runtime;
+		s->seen_frame = from->seen_frame;
+		s->pool = from->pool;
+	}
+	s->mm = key;
+	bpf_map_update_elem(&space_index, &key, &slot, BPF_ANY);
+	__sync_fetch_and_add(&globals.space_epoch, 1);
+	return slot;
+}
+
+static __always_inline void rt_space_free(struct rt_space *s)
+{
+	u64 mm = s->mm;
+
+	bpf_map_delete_elem(&space_index, &mm);
+	s->mm = 0;
+	__sync_fetch_and_add(&globals.space_epoch, 1);
+}
+
+/* One process less on it. The slot goes when the teardown has brought the counters to zero. */
+static __always_inline void rt_space_leave(struct rt_space *s)
+{
+	if (__sync_fetch_and_add(&s->users, -1) > 1)
+		return;
+	s->flags |= RT_SPACE_DEAD;
+	if (s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0)
+		rt_space_free(s);
+}
+
+static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image)
+{
+	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!t) {
+		rt_count(RT_C_SHADOW_NOMEM);
+		return NULL;
+	}
+	t->slot = slot;
+	t->image = image;
+	t->tid = task->pid;
+	return t;
+}
+
+static __always_inline u32 rt_image_new(void)
+{
+	return (u32)(__sync_fetch_and_add(&globals.next_image, 1) + 1);
+}
+
+static __always_inline void rt_emit_proc(struct rt_space *s, struct task_struct *task, u32 image, u32 birth, u32 flags,
+					 u32 parent_image, u32 prev_image, u64 now)
+{
+	struct rt_rec_proc *r = rt_reserve(struct rt_rec_proc, RT_C_LOST_LIFE);
+
+	if (!r)
+		return;
+	rt_header(&r->h, RT_REC_PROC, sizeof(*r), now, image, task->pid);
+	r->birth = birth;
+	r->flags = flags;
+	r->pid = task->tgid;
+	r->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	r->parent_image = parent_image;
+	r->prev_image = prev_image;
+#pragma unroll
+	for (int k = 0; k < RT_KINDS; k++)
+		r->pages[k] = !(flags & RT_PROC_SHARES_MM) && s->sum[k] > 0 ? s->sum[k] : 0;
+	r->exe_dev = s->exe_dev;
+	r->exe_ino = s->exe_ino;
+	bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
+	/* User space reads names, executables and environments while the process is young. */
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline void rt_emit_thread(u32 type, u32 image, u32 tid, u32 creator, u64 now)
+{
+	struct rt_rec_thread *r = rt_reserve(struct rt_rec_thread, RT_C_LOST_LIFE);
+
+	if (!r)
+		return;
+	rt_header(&r->h, type, sizeof(*r), now, image, tid);
+	r->creator = creator;
+	r->pad = 0;
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline int rt_on_fork(struct task_struct *parent, struct task_struct *child)
+{
+	struct rt_thread *pt = bpf_task_storage_get(&threads, parent, NULL, 0), *ct;
+	struct rt_space *ps, *cs;
+	u64 now = bpf_ktime_get_ns();
+	u32 slot, image, flags = 0, tgid;
+
+	if (!pt)
+		return 0;
+	ps = rt_space_at(pt->slot);
+	if (!ps)
+		return 0;
+	if (child->tgid == parent->tgid) {
+		ct = rt_thread_new(child, pt->slot, pt->image);
+		if (ct)
+			rt_emit_thread(RT_REC_THREAD, pt->image, child->pid, parent->pid, now);
+		return 0;
+	}
+	if (!cfg.follow)
+		return 0;
+	/* What the parent did up to now comes before its child. */
+	if (!pt->busy)
+		rt_emit_run(pt, &pt->run, parent, ps->image);
+	image = rt_image_new();
+	tgid = child->tgid;
+	if ((u64)child->mm == (u64)parent->mm) {
+		slot = pt->slot;
+		cs = ps;
+		flags = RT_PROC_SHARES_MM;
+		__sync_fetch_and_add(&ps->users, 1);
+	} else {
+		slot = rt_space_new(rt_task_mm(child), image, tgid, pt->slot);
+		cs = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
+	}
+	if (!cs)
+		return 0;
+	ct = rt_thread_new(child, slot, image);
+	if (!ct)
+		return 0;
+	if (flags & RT_PROC_SHARES_MM)
+		ct->tid = pt->tid;
+	rt_emit_proc(cs, child, image, RT_BIRTH_FORK, flags, pt->image, 0, now);
+	return 0;
+}
+
+static __always_inline int rt_on_exec(struct task_struct *task)
+{
+	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_shadow *sh;
+	struct rt_space *s;
+	u64 now = bpf_ktime_get_ns();
+	u32 slot, image, prev = 0, tgid = task->tgid, *target;
+
+	if (!t) {
+		target = bpf_map_lookup_elem(&targets, &tgid);
+		if (!target || *target != RT_TARGET_EXEC)
+			return 0;
+	} else {
+		prev = t->image;
+		s = rt_space_at(t->slot);
+		if (s) {
+			rt_emit_run(t, &t->run, task, s->image);
+			rt_space_leave(s);
+		}
+	}
+	image = rt_image_new();
+	slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE);
+	s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
+	if (!s)
+		return 0;
+	t = rt_thread_new(task, slot, image);
+	if (!t)
+		return 0;
+	__builtin_memset(&t->run, 0, sizeof(t->run));
+	t->sig = 0;
+	t->tstate = 0;
+	t->none_head = 0;
+	t->busy = 0;
+	sh = bpf_task_storage_get(&shadows, task, NULL, 0);
+	if (sh)
+		sh->depth = 0;
+	rt_bin_check(s);
+	rt_emit_proc(s, task, image, RT_BIRTH_EXEC, 0, 0, prev, now);
+	return 0;
+}
+
+static __always_inline int rt_on_exit(struct task_struct *task)
+{
+	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	u64 now = bpf_ktime_get_ns();
+	u64 mm;
+	struct rt_pages exact = {};
+	struct signal_struct *signal = task->signal;
+	struct rt_rec_exit *r;
+	struct rt_space *s;
+	u32 shares;
+	int have;
+
+	if (!t)
+		return 0;
+	s = rt_space_at(t->slot);
+	if (!s)
+		return 0;
+	rt_emit_run(t, &t->run, task, s->image);
+	rt_emit_thread(RT_REC_THREAD_EXIT, t->image, task->pid, 0, now);
+	if (signal->live.counter > 0)
+		return 0;
+	shares = s->image != t->image; /* after vfork, on the parent's address space */
+	if (!shares) {
+#pragma unroll
+		for (u32 c = 1; c < RT_CAUSES; c++)
+			rt_emit_remote(s, c);
+	}
+	/* From 6.16 on the tracepoint comes before the address space is given up, so the counters can be added up here. */
+	mm = rt_task_mm(task);
+	have = !shares && mm && mm == s->mm && !rt_rss_exact(mm, s, RT_SLOT_NONE, &exact);
+	r = rt_reserve(struct rt_rec_exit, RT_C_LOST_LIFE);
+	if (r) {
+		rt_header(&r->h, RT_REC_EXIT, sizeof(*r), now, t->image, task->pid);
+		r->pid = task->tgid;
+		r->wait_status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code :
+								     BPF_CORE_READ(task, group_leader, exit_code);
+		r->peak_pages = shares ? 0 : s->peak;
+		r->have_exact = have;
+		r->pad = 0;
+#pragma unroll
+		for (int k = 0; k < RT_KINDS; k++) {
+			s64 n = s->exit_seen ? (s64)s->exit_pages[k] : s->sum[k];
+
+			r->pages[k] = shares || n < 0 ? 0 : n;
+			r->exact[k] = have ? exact.kind[k] : r->pages[k];
+		}
+		bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	}
+	rt_space_leave(s);
+	return 0;
+}
+
+/* Attach: one thread of a process that runs already. */
+static __always_inline int rt_adopt(struct task_struct *task)
+{
+	u32 tgid = task->tgid, slot, image, *known, *target = bpf_map_lookup_elem(&targets, &tgid);
+	u64 mm = rt_task_mm(task), now = bpf_ktime_get_ns();
+	struct rt_space *s;
+
+	if (!target || *target != RT_TARGET_ADOPT || !mm)
+		return 0;
+	if (bpf_task_storage_get(&threads, task, NULL, 0))
+		return 0;
+	known = bpf_map_lookup_elem(&space_index, &mm);
+	if (known) {
+		slot = *known;
+		s = rt_space_at(slot);
+		if (!s)
+			return 0;
+		image = s->image;
+	} else {
+		image = rt_image_new();
+		slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE);
+		s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
+		if (!s)
+			return 0;
+		rt_bin_check(s);
+		rt_emit_proc(s, task, image, RT_BIRTH_ATTACH, 0, 0, 0, now);
+	}
+	if (rt_thread_new(task, slot, image))
+		rt_emit_thread(RT_REC_THREAD, image, task->pid, 0, now);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * look.bpf.h - from "something happened to this thread" to its run: find the interpreter, look at the stack, charge.
+ */
+#ifndef RT_LOOK_BPF_H
+#define RT_LOOK_BPF_H
+
+#include "pywalk.bpf.h"
+#include "rss.bpf.h"
+
+/* ---- the interpreter of an address space ---- */
+
+/* What is known of the executable? Asked again when user space has added to `bins`. */
+static __always_inline void rt_bin_check(struct rt_space *s)
+{
+	struct rt_bin_key key = {.dev = s->exe_dev, .ino = s->exe_ino};
+	struct rt_bin *bin;
+	u32 epoch = READ_ONCE(globals.bins_epoch);
+
+	if (s->bins_epoch == epoch + 1)
+		return;
+	s->bins_epoch = epoch + 1;
+	bin = bpf_map_lookup_elem(&bins, &key);
+	if (!bin)
+		return;
+	s->pyoff = bin->pyoff;
+	s->py_state = bin->kind == RT_BIN_NONE ? RT_PY_NONE : RT_PY_PENDING;
+}
+
+struct rt_linkmap {
+	u64 at;
+	u64 want; /* l_ld - l_addr of libpython */
+	u64 base;
+};
+
+#define RT_LINKMAPS 256
+
+/* struct link_map, <link.h>: l_addr 0, l_name 8, l_ld 16, l_next 24. */
+static long rt_linkmap_step(u32 i, struct rt_linkmap *m)
+{
+	u64 map[4] = {};
+
+	if (!m->at || bpf_probe_read_user(map, sizeof(map), (void *)m->at))
+		return 1;
+	if (map[2] - map[0] == m->want) {
+		m->base = map[0];
+		return 1;
+	}
+	m->at = map[3];
+	return 0;
+}
+
+/* Finds _PyRuntime in this address space. struct r_debug, <link.h>: r_version 0, r_map 8. */
+__noinline int rt_runtime_find(struct rt_space *s)
+{
+	struct rt_bin_key key = {};
+	struct rt_linkmap m = {};
+	struct rt_bin *bin;
+	u32 version = 0;
+	u64 bias, where;
+
+	if (!s)
+		return 0;
+	key.dev = s->exe_dev;
+	key.ino = s->exe_ino;
+	bin = bpf_map_lookup_elem(&bins, &key);
+	if (!bin)
+		return 0;
+	bias = s->bias - bin->exec_vaddr;
+	if (bin->kind == RT_BIN_STATIC) {
+		s->runtime = bias + bin->runtime_vaddr;
+		where = bias + bin->version_off;
+	} else {
+		m.at = rt_user_u64(bias + bin->debug_vaddr);
+		if (!m.at)
+			return 0;
+		m.at = rt_user_u64(m.at + 8);
+		m.want = bin->lib_dynamic_vaddr;
+		bpf_loop(RT_LINKMAPS, rt_linkmap_step, &m, 0);
+		if (!m.base)
+			return 0;
+		s->runtime = m.base + bin->lib_runtime_off;
+		where = m.base + bin->version_off;
+	}
+	/* Unreadable as long as its page was never touched: then there is no running interpreter yet. */
+	if (bpf_probe_read_user(&version, sizeof(version), (void *)where) || version != bin->version_hex)
+		return 0;
+	s->py_state = RT_PY_READY;
+	return 0;
+}
+
+/* A new try: all nodes and code objects are sent again under new numbers. */
+static __always_inline void rt_root_check(struct rt_space *s)
+{
+	u32 generation = READ_ONCE(globals.generation);
+
+	if (s->root && s->generation == generation)
+		return;
+	s->generation = generation;
+	s->root = __sync_fetch_and_add(&globals.next_node, 1) + 1;
+	rt_emit_node(s->image, s->pid, s->root, 0, RT_CODE_ROOT, 0);
+}
+
+/* ---- a look ---- */
+
+struct rt_seen {
+	u32 node;
+	u32 sig;
+	u32 flags; /* enum rt_run_flags */
+};
+
+/* Looks at the current thread's stack. `entry`: a frame that is about to begin (entry probe), or 0. */
+static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct rt_pyoff *po;
+	struct rt_shadow *sh;
+	u32 key = s->pyoff;
+	u64 tstate, tip;
+	int err = -1;
+
+	seen->node = 0;
+	seen->sig = 0;
+	seen->flags = RT_RUN_NO_PYTHON;
+	po = bpf_map_lookup_elem(&pyoffs, &key);
+	if (!po)
+		return 0;
+	tstate = rt_tstate_find(t, s, po, task->thread.fsbase);
+	tip = tstate ? rt_tstate_frame(po, tstate) : 0;
+	if (!tip && !entry) {
+		if (!s->seen_frame)
+			seen->flags = RT_RUN_NOT_YET;
+		return 0;
+	}
+	rt_root_check(s);
+	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!sh) {
+		rt_count(RT_C_SHADOW_NOMEM);
+		seen->flags = RT_RUN_UNREADABLE;
+		seen->sig = t->sig;
+		return 0;
+	}
+	s->seen_frame = 1;
+	sh->st.tip = tip;
+	sh->st.prog = prog;
+	rt_count(RT_C_LOOKS);
+	if (tip)
+		err = rt_walk(t, s, sh, po);
+	if (err == RT_WALK_DEEP)
+		err = rt_walk_all(t, s, sh, po);
+	if (err) {
+		rt_count(prog == RT_PROG_RSS ? RT_C_STACK_UNREADABLE : RT_C_GLANCE_FAILED);
+		seen->flags = RT_RUN_UNREADABLE;
+		seen->sig = t->sig;
+		return 0;
+	}
+	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
+		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
+		int at = rt_frame_fetch(sh, entry);
+		struct rt_look l = {.t = t, .s = s, .sh = sh, .po = po};
+		struct rt_walk_entry *w = &sh->w[0];
+
+		if (at >= 0) {
+			w->addr = entry;
+			w->code = rt_frame_code(sh, po, at);
+			w->ident = rt_frame_ident(sh, po, at);
+			w->instr = rt_frame_field(sh, at, po->frame_instr);
+			sh->st.pos = sh->depth;
+			rt_push(&l, 0);
+			sh->depth = sh->st.pos;
+		}
+	}
+	seen->node = sh->st.node;
+	seen->sig = sh->st.sig;
+	seen->flags = 0;
+	return 0;
+}
+
+static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+{
+	if (s->py_state == RT_PY_UNKNOWN)
+		rt_bin_check(s);
+	if (s->py_state == RT_PY_PENDING)
+		rt_runtime_find(s);
+	if (s->py_state == RT_PY_READY)
+		return rt_look_python(t, s, prog, entry, seen);
+	seen->node = 0;
+	seen->sig = 0;
+	seen->flags = s->py_state == RT_PY_NONE ? RT_RUN_NO_PYTHON : RT_RUN_NOT_YET;
+	return 0;
+}
+
+/* ---- runs ---- */
+
+static __always_inline u64 rt_total(const struct rt_space *s)
+{
+	s64 n = s->sum[RT_FILE] + s->sum[RT_ANON] + s->sum[RT_SHMEM];
+
+	return n > 0 ? n : 0;
+}
+
+static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
+					 u64 now, const struct rt_seen *seen, const struct rt_delta *d, bool edge)
+{
+	struct rt_run *run = &t->run;
+	u32 cut = run->node == seen->node && !edge ? RT_RUN_CUT : 0;
+
+	run->first_ns = now;
+	run->prev_seen_ns = t->seen_ns;
+#pragma unroll
+	for (int k = 0; k < RT_KINDS; k++) {
+		s64 n = d->pages ? d->before[k] : s->sum[k];
+
+		run->before[k] = n > 0 ? n : 0;
+		run->delta[k] = 0;
+		run->gained[k] = 0;
+	}
+	run->max_pages = run->before[RT_FILE] + run->before[RT_ANON] + run->before[RT_SHMEM];
+	run->reused = 0;
+	run->node = seen->node;
+	run->epoch = s->epoch;
+	run->flags = seen->flags | cut;
+	run->active = 1;
+	run->dirty = edge;
+	run->events = 0;
+	run->slot = slot;
+	run->min_flt = task->min_flt;
+	run->maj_flt = task->maj_flt;
+}
+
+/* Charges d (or just notes the look, if it moved no page) to what was seen. */
+static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
+				      u64 now, const struct rt_seen *seen, const struct rt_delta *d)
+{
+	struct rt_run *run = &t->run;
+	bool edge = seen->sig != t->sig || (seen->flags & RT_RUN_ENTRY);
+	u32 k = d->kind;
+
+	if (!d->pages && !edge) {
+		t->seen_ns = now;
+		if (run->active)
+			run->last_ns = now;
+		return;
+	}
+	t->sig = seen->sig;
+	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
+	    (run->flags & ~RT_RUN_CUT) != seen->flags) {
+		if (run->active)
+			rt_emit_run(t, run, task, s->image);
+		if (edge)
+			__sync_fetch_and_add(&s->epoch, 1);
+		rt_run_begin(t, s, slot, task, now, seen, d, edge);
+	}
+	run->last_ns = now;
+	t->seen_ns = now;
+	if (d->pages && k < RT_KINDS) {
+		u64 total = rt_total(s);
+
+		run->dirty = 1;
+		run->events++;
+		run->delta[rt_slot_of(k)] += (s32)d->pages;
+		run->reused += d->reused;
+		if (d->pages > 0)
+			run->gained[rt_slot_of(k)] += (u32)d->pages;
+		if (total > run->max_pages)
+			run->max_pages = total;
+	}
+}
+
+static __always_inline void rt_flush_old(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u64 now)
+{
+	if (t->run.active && now - t->run.first_ns > cfg.flush_age_ns)
+		rt_emit_run(t, &t->run, task, s->image);
+}
+
+#endif

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * pywalk.bpf.h - the Python stack of the current thread, incrementally and exactly.
+ *
+ * A thread keeps a shadow of its last stack, outermost frame first. A look (1) compares every shadow frame with the frame's memory, from the outermost in:
+ * code, function, globals, instruction and link must be what they were; the first that differs ends the untouched part; (2) walks from the tip outward until
+ * it meets a frame of the untouched part; (3) replaces what lies inside that. If frame j is met, the frames outside it are the ones that a
+ * whole walk would read, because each link was compared: no shortcut is taken by the tip, and memory of popped frames cannot deceive.
+ *
+ * Code objects whose address may come back as another one are compared by content as well: all of them in a shallow stack, else the volatile ones
+ * (pycode.bpf.h), the innermost and a few more in rotation.
+ *
+ * All reads of the target go through bpf_probe_read_user, so the file also compiles for the host (tests/host).
+ */
+#ifndef RT_PYWALK_BPF_H
+#define RT_PYWALK_BPF_H
+
+#include "pycode.bpf.h"
+
+#define RT_FRESH_CHECKS 8  /* stacks up to this depth: every code object is checked at every look */
+#define RT_ROTATE_CHECKS 1 /* deeper ones: so many in rotation, besides the volatile ones and the innermost */
+
+struct rt_look {
+	struct rt_thread *t;
+	struct rt_space *s;
+	struct rt_shadow *sh;
+	const struct rt_pyoff *po;
+};
+
+/* Makes the frame at `addr` readable in sh->page; returns the index of its first byte there, or -1. Frames lie one behind the other in chunks, so that
+ * a page at a time serves many. */
+static __always_inline int rt_frame_fetch(struct rt_shadow *sh, u64 addr)
+{
+	u32 off = addr & 4095;
+
+	if (off > 4096 - RT_FRAME_BYTES) {
+		if (bpf_probe_read_user(sh->page + 4096, RT_FRAME_BYTES, (void *)addr))
+			return -1;
+		return 4096;
+	}
+	if (sh->page_addr != addr - off) {
+		sh->page_addr = 0;
+		if (bpf_probe_read_user(sh->page, 4096, (void *)(addr - off)))
+			return -1;
+		sh->page_addr = addr - off;
+	}
+	return off;
+}
+
+static __always_inline u64 rt_frame_field(struct rt_shadow *sh, int at, u32 offset)
+{
+	u32 i = ((u32)at & 8191) + (offset & RT_FIELD_MASK);
+
+	if (i > sizeof(sh->page) - 8)
+		return 0;
+	return *(u64 *)(sh->page + i);
+}
+
+static __always_inline u64 rt_rol(u64 v, int n)
+{
+	return (v << n) | (v >> (64 - n));
+}
+
+/* 0 for a frame that is no Python frame (entry shims of 3.12+). */
+static __always_inline u64 rt_frame_code(struct rt_shadow *sh, const struct rt_pyoff *po, int at)
+{
+	u64 code = rt_frame_field(sh, at, po->frame_code);
+
+	if (po->owner_shim != 0xffff && (rt_frame_field(sh, at, po->frame_owner) & 0xff) == po->owner_shim)
+		return 0;
+	return code;
+}
+
+/* Code, function and globals in one: what a frame is, apart from where it stands. */
+static __always_inline u64 rt_frame_ident(struct rt_shadow *sh, const struct rt_pyoff *po, int at)
+{
+	return rt_frame_field(sh, at, po->frame_code) ^ rt_rol(rt_frame_field(sh, at, po->frame_func), 21) ^
+	       rt_rol(rt_frame_field(sh, at, po->frame_globals), 42);
+}
+
+#define RT_CHECK_BATCH 16
+
+/* The hot loop: hundreds of thousands of looks at stacks a hundred frames deep. Offsets and state are kept in registers over a batch, and a frame's fields are
+ * read relative to one bounded pointer. */
+static long rt_check_frames(u32 round, struct rt_look *l)
+{
+	struct rt_shadow *sh = l->sh;
+	const struct rt_pyoff *po = l->po;
+	u32 o_code = po->frame_code & RT_FIELD_MASK, o_prev = po->frame_previous & RT_FIELD_MASK;
+	u32 o_instr = po->frame_instr & RT_FIELD_MASK, o_func = po->frame_func & RT_FIELD_MASK;
+	u32 o_globals = po->frame_globals & RT_FIELD_MASK;
+	u32 depth = sh->depth, first = round * RT_CHECK_BATCH, j;
+	u64 prev = sh->st.prev, page_addr = sh->page_addr;
+	long stop = 1;
+
+	for (j = 0; j < RT_CHECK_BATCH; j++) {
+		struct rt_shadow_entry *e;
+		u64 addr, off;
+		const u8 *f;
+
+		if (first + j >= depth)
+			goto out;
+		e = rt_at(sh->e, RT_DEPTH, first + j);
+		if (!e)
+			goto out;
+		addr = e->addr;
+		off = addr & 4095;
+		if (off > 4096 - RT_FRAME_BYTES) {
+			if (bpf_probe_read_user(sh->page + 4096, RT_FRAME_BYTES, (void *)addr))
+				goto out;
+			off = 4096;
+		} else if (addr - off != page_addr) {
+			page_addr = 0;
+			if (bpf_probe_read_user(sh->page, 4096, (void *)(addr - off)))
+				goto out;
+			page_addr = addr - off;
+		}
+		f = rt_at(sh->page, 4096 + 1, off);
+		if (!f)
+			goto out;
+		if (*(u64 *)(f + o_instr) != e->instr || *(u64 *)(f + o_prev) != prev ||
+		    (*(u64 *)(f + o_code) ^ rt_rol(*(u64 *)(f + o_func), 21) ^ rt_rol(*(u64 *)(f + o_globals), 42)) !=
+			    e->ident)
+			goto out;
+		prev = addr;
+	}
+	stop = 0;
+out:
+	sh->st.k = first + j;
+	sh->st.prev = prev;
+	sh->page_addr = page_addr;
+	return stop;
+}
+
+static __always_inline u32 rt_index_hash(u64 addr)
+{
+	return (u32)((addr >> 3) ^ (addr >> 13)) & 1023;
+}
+
+static long rt_walk_frame(u32 i, struct rt_look *l)
+{
+	struct rt_shadow *sh = l->sh;
+	const struct rt_pyoff *po = l->po;
+	struct rt_shadow_entry *e;
+	struct rt_walk_entry *w;
+	u64 cur = sh->st.cur;
+	u32 pos, n = sh->st.n;
+	int at;
+
+	if (!cur) {
+		sh->st.meet = -1;
+		return 1;
+	}
+	pos = sh->index[rt_index_hash(cur)];
+	e = rt_at(sh->e, RT_DEPTH, pos);
+	if (e && pos < sh->st.k && e->addr == cur) {
+		sh->st.meet = pos;
+		return 1;
+	}
+	w = rt_at(sh->w, RT_DEPTH, n);
+	if (!w) {
+		sh->st.full = 1;
+		return 1;
+	}
+	at = rt_frame_fetch(sh, cur);
+	if (at < 0) {
+		sh->st.bad = 1;
+		return 1;
+	}
+	w->addr = cur;
+	w->code = rt_frame_code(sh, po, at);
+	w->ident = rt_frame_ident(sh, po, at);
+	w->instr = rt_frame_field(sh, at, po->frame_instr);
+	sh->st.n = n + 1;
+	sh->st.cur = rt_frame_field(sh, at, po->frame_previous);
+	if (sh->st.cur == cur) {
+		sh->st.bad = 1;
+		return 1;
+	}
+	return 0;
+}
+
+/* A stack deeper than RT_DEPTH: the innermost RT_DEEP_INNER frames go to the front of w, the outermost RT_DEEP_OUTER cycle behind them. */
+static long rt_walk_deep(u32 i, struct rt_look *l)
+{
+	struct rt_shadow *sh = l->sh;
+	const struct rt_pyoff *po = l->po;
+	struct rt_walk_entry *w;
+	u64 cur = sh->st.cur;
+	u32 n;
+	int at;
+
+	if (!cur)
+		return 1;
+	at = rt_frame_fetch(sh, cur);
+	if (at < 0) {
+		sh->st.bad = 1;
+		return 1;
+	}
+	n = i < RT_DEEP_INNER ? i : RT_DEEP_INNER + ((i - RT_DEEP_INNER) & (RT_DEEP_OUTER - 1));
+	w = rt_at(sh->w, RT_DEPTH, n);
+	if (!w)
+		return 1;
+	w->addr = cur;
+	w->code = rt_frame_code(sh, po, at);
+	w->ident = rt_frame_ident(sh, po, at);
+	w->instr = rt_frame_field(sh, at, po->frame_instr);
+	sh->st.total = i + 1;
+	sh->st.cur = rt_frame_field(sh, at, po->frame_previous);
+	return 0;
+}
+
+/* Puts w[n] on the shadow: its code object and node get their numbers here. */
+static __always_inline int rt_push(struct rt_look *l, u32 n)
+{
+	struct rt_shadow *sh = l->sh;
+	struct rt_thread *t = l->t;
+	struct rt_code_ref c = {};
+	struct rt_shadow_entry *e;
+	struct rt_walk_entry *w;
+	u32 pos = sh->st.pos, instr, parent = sh->st.node;
+
+	e = rt_at(sh->e, RT_DEPTH, pos);
+	w = rt_at(sh->w, RT_DEPTH, n);
+	if (!e || !w)
+		return 0;
+	e->addr = w->addr;
+	e->ident = w->ident;
+	e->instr = w->instr;
+	e->code = w->code;
+	e->fp = 0;
+	if (w->code) {
+		c.addr = w->code;
+		if (rt_code_get(t, sh, l->po, &c, sh->st.prog))
+			sh->st.bad = 1;
+		instr = w->instr - w->code - l->po->code_adaptive;
+		e->fp = c.fp;
+		if (c.flags & RT_CODE_IS_VOLATILE) {
+			u32 v = sh->n_volatile;
+
+			u16 *at = rt_at(sh->volatile_at, RT_VOLATILE, v);
+
+			if (at)
+				*at = pos;
+			sh->n_volatile = v + 1;
+		}
+		sh->st.node = rt_node_get(t->image, t->tid, parent, c.id, instr);
+		if (c.flags & RT_CODE_IS_STATEMENT)
+			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | instr, c.id) >> 7) | 1;
+		else if (c.flags & RT_CODE_IS_FUNCTION)
+			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | 0xfffffff1, c.id) >> 7) | 1;
+	}
+	e->node = sh->st.node;
+	e->sig = sh->st.sig;
+	sh->index[rt_index_hash(e->addr)] = pos;
+	sh->st.pos = pos + 1;
+	return 0;
+}
+
+static long rt_push_new(u32 i, struct rt_look *l)
+{
+	u32 n = l->sh->st.n;
+
+	if (i >= n)
+		return 1;
+	rt_push(l, n - 1 - i);
+	return 0;
+}
+
+static long rt_push_outer(u32 i, struct rt_look *l)
+{
+	u32 outer = l->sh->st.total - RT_DEEP_INNER; /* frames outside the inner part */
+
+	/* The outermost min(outer, RT_DEEP_OUTER) ones, the bottom first: walked last. */
+	if (i >= outer || i >= RT_DEEP_OUTER)
+		return 1;
+	rt_push(l, RT_DEEP_INNER + ((outer - 1 - i) & (RT_DEEP_OUTER - 1)));
+	return 0;
+}
+
+static long rt_push_inner(u32 i, struct rt_look *l)
+{
+	if (i >= RT_DEEP_INNER)
+		return 1;
+	rt_push(l, RT_DEEP_INNER - 1 - i);
+	return 0;
+}
+
+__noinline int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+{
+	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+
+	if (!t || !s || !sh || !po)
+		return -1;
+	rt_count(RT_C_STACK_DEEP);
+	sh->st.cur = sh->st.tip;
+	sh->st.total = 0;
+	sh->st.pos = 0;
+	sh->st.node = s->root;
+	sh->st.sig = 0;
+	sh->n_volatile = 0;
+	bpf_loop(RT_DEEP_MAX, rt_walk_deep, l, 0);
+	if (sh->st.total > RT_DEEP_INNER) {
+		if (!sh->st.cur) /* the bottom was reached */
+			bpf_loop(RT_DEEP_OUTER, rt_push_outer, l, 0);
+		sh->st.node = rt_node_get(t->image, t->tid, sh->st.node, RT_CODE_GAP, 0);
+		bpf_loop(RT_DEEP_INNER, rt_push_inner, l, 0);
+	}
+	sh->gap = 1;
+	sh->depth = 0; /* what lies between cannot be checked: the next look walks again */
+	return 0;
+}
+
+/* Does the code object of shadow frame i still have the fingerprint that it had? If not, it and all inside it are new. */
+static __noinline int rt_recheck(struct rt_look *l, u32 i)
+{
+	struct rt_shadow *sh = l->sh;
+	struct rt_code_ref c = {};
+	struct rt_shadow_entry *e;
+
+	if (i >= sh->st.k)
+		return 0;
+	e = rt_at(sh->e, RT_DEPTH, i);
+	if (!e || !e->code)
+		return 0;
+	c.addr = e->code;
+	if (rt_code_read(sh, l->po, &c))
+		return 0;
+	if (c.fp == e->fp)
+		return 0;
+	if (!l->po->code_version) { /* the entry may hold the stronger fingerprint */
+		rt_code_fp_file(l->po, &c);
+		if (c.fp == e->fp)
+			return 0;
+	}
+	sh->st.k = i;
+	return 0;
+}
+
+static long rt_recheck_volatile(u32 i, struct rt_look *l)
+{
+	struct rt_shadow *sh = l->sh;
+
+	u16 *at = i < sh->n_volatile ? rt_at(sh->volatile_at, RT_VOLATILE, i) : NULL;
+
+	if (!at)
+		return 1;
+	rt_recheck(l, *at);
+	return 0;
+}
+
+static long rt_recheck_one(u32 i, struct rt_look *l)
+{
+	if (i >= l->sh->st.k)
+		return 1;
+	rt_recheck(l, i);
+	return 0;
+}
+
+static __noinline int rt_recheck_some(struct rt_look *l)
+{
+	struct rt_shadow *sh = l->sh;
+
+	if (sh->st.k <= RT_FRESH_CHECKS || sh->n_volatile > RT_VOLATILE) {
+		bpf_loop(RT_DEPTH, rt_recheck_one, l, 0);
+		return 0;
+	}
+	if (sh->n_volatile)
+		bpf_loop(RT_VOLATILE, rt_recheck_volatile, l, 0);
+#pragma unroll
+	for (int i = 0; i < RT_ROTATE_CHECKS; i++) {
+		u32 at = sh->rotate + 1;
+
+		if (at >= sh->st.k)
+			at = 0;
+		sh->rotate = at;
+		rt_recheck(l, at);
+	}
+	return 0;
+}
+
+/* Positions go up: those at `depth` and above are the last ones. */
+static long rt_forget_volatile(u32 i, struct rt_look *l)
+{
+	struct rt_shadow *sh = l->sh;
+	u32 n = sh->n_volatile;
+	u16 *at = n ? rt_at(sh->volatile_at, RT_VOLATILE, n - 1) : NULL;
+
+	if (!n || (at && *at < sh->st.pos))
+		return 1;
+	sh->n_volatile = n - 1;
+	return 0;
+}
+
+#define RT_WALK_DEEP 1
+
+/* The stack whose innermost frame is `tip`. Sets sh->st.node and sh->st.sig. Returns 0, -1 if it could not be read, or RT_WALK_DEEP if the stack has more frames than
+ * a shadow holds (rt_walk_all is for those). */
+__noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+{
+	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_shadow_entry *e;
+	u32 keep;
+
+	if (!t || !s || !sh || !po)
+		return -1;
+	sh->page_addr = 0;
+	if (sh->root != s->root || sh->gap) {
+		sh->root = s->root;
+		sh->depth = 0;
+		sh->gap = 0;
+		sh->n_volatile = 0;
+	}
+	sh->st.k = 0;
+	sh->st.prev = 0;
+	if (sh->depth) {
+		bpf_loop(RT_DEPTH / RT_CHECK_BATCH, rt_check_frames, l, 0);
+		rt_recheck_some(l);
+	}
+	sh->st.cur = sh->st.tip;
+	sh->st.n = 0;
+	sh->st.bad = 0;
+	sh->st.full = 0;
+	sh->st.meet = -2;
+	bpf_loop(RT_DEPTH + 1, rt_walk_frame, l, 0);
+	if (sh->st.bad || (!sh->st.full && sh->st.meet == -2)) {
+		sh->depth = 0;
+		return -1;
+	}
+	keep = sh->st.meet + 1; /* frames of the shadow that stay */
+	if (sh->st.full || keep + sh->st.n > RT_DEPTH)
+		return RT_WALK_DEEP;
+	sh->st.node = sh->root;
+	sh->st.sig = 0;
+	sh->st.pos = keep;
+	if (keep < sh->depth && sh->n_volatile)
+		bpf_loop(RT_DEPTH, rt_forget_volatile, l, 0);
+	e = keep ? rt_at(sh->e, RT_DEPTH, keep - 1) : NULL;
+	if (e) {
+		sh->st.node = e->node;
+		sh->st.sig = e->sig;
+	}
+	if (sh->st.n) {
+		rt_count_add(RT_C_LOOK_FRAMES, sh->st.n);
+		bpf_loop(RT_DEPTH, rt_push_new, l, 0);
+	}
+	sh->depth = sh->st.pos;
+	return 0;
+}
+
+/* ---- the thread's own PyThreadState ---- */
+
+struct rt_find {
+	const struct rt_pyoff *po;
+	u64 interp, tstate, fsbase;
+	u32 found;
+};
+
+static long rt_find_step(u32 i, struct rt_find *f)
+{
+	const struct rt_pyoff *po = f->po;
+
+	if (!f->tstate) {
+		f->interp = rt_user_u64(f->interp + po->interp_next);
+		if (!f->interp)
+			return 1;
+		f->tstate = rt_user_u64(f->interp + po->interp_threads_head);
+		return 0;
+	}
+	if (rt_user_u64(f->tstate + po->tstate_thread_id) == f->fsbase) {
+		f->found = 1;
+		return 1;
+	}
+	f->tstate = rt_user_u64(f->tstate + po->tstate_next);
+	return 0;
+}
+
+#define RT_FIND_STEPS 1024
+
+/* Address of the thread state whose thread_id is the thread pointer, or 0. What was found (or not) is remembered with the thread. */
+__noinline u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
+{
+	struct rt_find f = {.po = po, .fsbase = fsbase};
+	u64 head;
+
+	if (!t || !s || !po)
+		return 0;
+	if (t->tstate) {
+		if (rt_user_u64(t->tstate + po->tstate_thread_id) == fsbase)
+			return t->tstate;
+		t->tstate = 0;
+	}
+	f.interp = rt_user_u64(s->runtime + po->runtime_interp_head);
+	if (!f.interp)
+		return 0;
+	head = rt_user_u64(f.interp + po->interp_threads_head);
+	if (!head)
+		return 0;
+	/* New thread states go to the head of the list: as long as that is the same one, there is none for this thread. */
+	if (head == t->none_head && rt_user_u64(head + po->tstate_thread_id) == t->none_head_thread)
+		return 0;
+	f.tstate = head;
+	bpf_loop(RT_FIND_STEPS, rt_find_step, &f, 0);
+	if (f.found) {
+		t->tstate = f.tstate;
+		return f.tstate;
+	}
+	t->none_head = head;
+	t->none_head_thread = rt_user_u64(head + po->tstate_thread_id);
+	return 0;
+}
+
+static __always_inline u64 rt_tstate_frame(const struct rt_pyoff *po, u64 tstate)
+{
+	u64 at = rt_user_u64(tstate + po->tstate_frame);
+
+	if (po->flags & RT_PYOFF_CFRAME)
+		return at ? rt_user_u64(at + po->cframe_frame) : 0;
+	return at;
+}
+
+#endif

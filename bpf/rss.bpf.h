@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * rss.bpf.h - kernel RSS counters -> (address space, kind, signed pages), exact.
+ *
+ * From 6.2 on mm->rss_stat[] is an array of struct percpu_counter, and the tracepoint rss_stat fires after every change, on the CPU whose part
+ * changed. So a change is the difference of that CPU's part to what it was at the last event there; when the part overflows it is folded into
+ * `count` and begins at zero again (lib/percpu_counter.c, percpu_counter_add_batch), and the difference of `count` is part of the change.
+ *
+ * What has been seen of each part (and of `count`) is exchanged atomically, so every page is charged exactly once and the running sums
+ * telescope: whatever slipped between a counter and its event (preemption between the two, a missed event) is charged to the next event.
+ */
+#ifndef RT_RSS_BPF_H
+#define RT_RSS_BPF_H
+
+#include "emit.bpf.h"
+
+struct rt_delta {
+	s64 pages;
+	s64 before[RT_KINDS];
+	u32 reused;
+	u32 kind;
+};
+
+struct rt_scan {
+	struct rt_space *space;
+	u64 counters;
+	s64 sum;
+	u32 base;
+	u32 kind;
+};
+
+/* One CPU's part: take what moved since it was last seen. */
+static long rt_scan_cpu(u32 cpu, struct rt_scan *s)
+{
+	u32 key = s->base + cpu, kind = s->kind;
+	struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
+	u64 *offset = bpf_map_lookup_elem(&cpu_offset, &cpu);
+	s32 part;
+
+	if (!p || !offset || !*offset || kind >= RT_KINDS)
+		return 0;
+	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(s->counters + *offset)))
+		return 0;
+	s->sum += (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
+	return 0;
+}
+
+static __always_inline s64 rt_rescan(struct rt_space *space, u32 slot, u64 counters, u32 kind)
+{
+	struct rt_scan s = {.space = space, .counters = counters, .base = slot * cfg.cpus, .kind = kind};
+
+	bpf_loop(cfg.cpus, rt_scan_cpu, &s, 0);
+	return s.sum;
+}
+
+/* kind of a counter member, or RT_KINDS for one that is no part of RSS. */
+static __always_inline u32 rt_kind_of(int member)
+{
+	switch (member) {
+	case 0:
+		return RT_FILE;
+	case 1:
+		return RT_ANON;
+	case 3:
+		return RT_SHMEM;
+	}
+	return RT_KINDS;
+}
+
+/* The counters of an mm: by direct loads where `mm` is a trusted pointer. */
+#define rt_mm_counter(mm, member, count_, counters_)                             \
+	do {                                                                     \
+		switch (member) {                                                \
+		case 0:                                                          \
+			count_ = (mm)->rss_stat[0].count;                        \
+			counters_ = (u64)(mm)->rss_stat[0].counters;             \
+			break;                                                   \
+		case 1:                                                          \
+			count_ = (mm)->rss_stat[1].count;                        \
+			counters_ = (u64)(mm)->rss_stat[1].counters;             \
+			break;                                                   \
+		default:                                                         \
+			count_ = (mm)->rss_stat[3].count;                        \
+			counters_ = (u64)(mm)->rss_stat[3].counters;             \
+			break;                                                   \
+		}                                                                \
+	} while (0)
+
+/* The same for an untrusted address. */
+static __always_inline int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s64 *count, u64 *percpu)
+{
+	s32 *c = NULL;
+	int err;
+
+	switch (kind) {
+	case RT_FILE:
+		err = bpf_core_read(count, sizeof(*count), &mm->rss_stat[0].count);
+		err |= bpf_core_read(&c, sizeof(c), &mm->rss_stat[0].counters);
+		break;
+	case RT_ANON:
+		err = bpf_core_read(count, sizeof(*count), &mm->rss_stat[1].count);
+		err |= bpf_core_read(&c, sizeof(c), &mm->rss_stat[1].counters);
+		break;
+	default:
+		err = bpf_core_read(count, sizeof(*count), &mm->rss_stat[3].count);
+		err |= bpf_core_read(&c, sizeof(c), &mm->rss_stat[3].counters);
+		break;
+	}
+	*percpu = (u64)c;
+	return err;
+}
+
+/* One event: how many pages of `kind` moved. Returns 0 pages if nothing did. */
+static __always_inline void rt_rss_delta(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count,
+					 u64 percpu, struct rt_delta *d)
+{
+	u32 id = bpf_get_smp_processor_id(), key = slot * cfg.cpus + id;
+	struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
+	s32 part = 0;
+	s64 v, total;
+
+	d->pages = 0;
+	d->kind = kind;
+	d->reused = 0;
+	if (!p || kind >= RT_KINDS)
+		return;
+	if (!cpu->offset) {
+		u64 *offset = bpf_map_lookup_elem(&cpu_offset, &id);
+
+		if (offset)
+			cpu->offset = *offset;
+	}
+	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(percpu + cpu->offset)))
+		return;
+	v = (s64)part - p->last[rt_slot_of(kind)];
+	if (v)
+		v = (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
+	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
+	if ((part == 0 || v == 0) && count != s->acc[rt_slot_of(kind)])
+		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+	if (v == 0) {
+		rt_count(RT_C_RSS_ZERO);
+		v = rt_rescan(s, slot, percpu, kind);
+		if (v == 0)
+			return;
+	}
+	d->pages = v;
+	d->before[RT_FILE] = s->sum[RT_FILE];
+	d->before[RT_ANON] = s->sum[RT_ANON];
+	d->before[RT_SHMEM] = s->sum[RT_SHMEM];
+	__sync_fetch_and_add(&s->sum[rt_slot_of(kind)], v);
+	if (v < 0) {
+		__sync_fetch_and_add(&s->pool, -v);
+	} else {
+		s64 pool = s->pool;
+
+		if (pool > 0) {
+			d->reused = pool < v ? pool : v;
+			__sync_fetch_and_add(&s->pool, -(s64)d->reused);
+		}
+		total = d->before[RT_FILE] + d->before[RT_ANON] + d->before[RT_SHMEM] + v;
+		if (total > (s64)s->peak)
+			s->peak = total;
+	}
+}
+
+struct rt_pages {
+	u64 kind[RT_KIND_SLOTS];
+};
+
+struct rt_exact {
+	u64 counters;
+	s64 sum;
+	u32 base;
+	u32 kind;
+	u32 store; /* remember the parts as seen */
+};
+
+static long rt_exact_cpu(u32 cpu, struct rt_exact *x)
+{
+	u64 *offset = bpf_map_lookup_elem(&cpu_offset, &cpu);
+	u32 key = x->base + cpu, kind = x->kind;
+	s32 part;
+
+	if (!offset || !*offset || bpf_probe_read_kernel(&part, sizeof(part), (void *)(x->counters + *offset)))
+		part = 0;
+	x->sum += part;
+	if (x->store) {
+		struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
+
+		if (p && kind < RT_KINDS)
+			p->last[rt_slot_of(kind)] = part;
+	}
+	return 0;
+}
+
+/* The counters added up over all CPUs. With `slot` other than RT_SLOT_NONE they become the space's starting point: not atomic against a
+ * running target, but what moves meanwhile shows in the next event of that CPU. */
+__noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt_pages *out)
+{
+	struct mm_struct *mm = (struct mm_struct *)mm_addr;
+
+	if (!s || !out)
+		return -1;
+	for (u32 kind = 0; kind < RT_KINDS; kind++) {
+		s64 count = 0, again = 0;
+		struct rt_exact x = {.kind = kind, .base = slot * cfg.cpus, .store = slot != RT_SLOT_NONE};
+
+		for (int i = 0; i < 4; i++) {
+			if (rt_mm_counter_read(mm, kind, &count, &x.counters))
+				return -1;
+			x.sum = count;
+			bpf_loop(cfg.cpus, rt_exact_cpu, &x, 0);
+			if (rt_mm_counter_read(mm, kind, &again, &x.counters))
+				return -1;
+			if (again == count)
+				break; /* no fold in between */
+		}
+		out->kind[rt_slot_of(kind)] = x.sum > 0 ? x.sum : 0;
+		if (slot != RT_SLOT_NONE) {
+			s->acc[rt_slot_of(kind)] = count;
+			s->sum[rt_slot_of(kind)] = x.sum;
+		}
+	}
+	return 0;
+}
+
+#endif

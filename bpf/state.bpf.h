@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * state.bpf.h - what the programs remember: address spaces, threads, shadows of stacks, and the maps that hold them.
+ */
+#ifndef RT_STATE_BPF_H
+#define RT_STATE_BPF_H
+
+#include "kernel.bpf.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "../include/rt_abi.h"
+#include "../include/rt_bin.h"
+#include "../include/rt_config.h"
+#include "../include/rt_pyoff.h"
+
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+/* Index of a kind into an array of RT_KIND_SLOTS: masked where the compiler cannot prove the mask away, so that the verifier sees the bound. */
+#define RT_KIND_SLOTS 4
+#define rt_slot_of(kind)                          \
+	({                                        \
+		u64 kind_ = (kind);               \
+		asm volatile("" : "+r"(kind_));   \
+		kind_ &= RT_KIND_SLOTS - 1;       \
+		kind_;                            \
+	})
+/* The same for larger arrays: the register that was compared is the one that is used, and only after the comparison. */
+#define rt_at(array, count, index)                            \
+	({                                                    \
+		u64 index_ = (index);                         \
+		typeof(&(array)[0]) at_ = NULL;               \
+		asm volatile("" : "+r"(index_));              \
+		if (index_ < (count)) {                       \
+			asm volatile("" : "+r"(index_));      \
+			at_ = &(array)[index_];               \
+		}                                             \
+		at_;                                          \
+	})
+#define barrier() asm volatile("" ::: "memory")
+
+const volatile struct rt_config cfg = {};
+struct rt_globals globals = {};
+
+/* ---- address spaces ---- */
+
+enum rt_py_state {
+	RT_PY_UNKNOWN = 0, /* executable not read by user space yet */
+	RT_PY_NONE = 1,	   /* no Python */
+	RT_PY_PENDING = 2, /* Python, but its runtime's address is not found yet (libpython not mapped) */
+	RT_PY_READY = 3,
+};
+
+enum rt_space_flags {
+	RT_SPACE_DEAD = 1, /* its processes are gone or have exec'ed: what changes now is the teardown */
+};
+
+/* Changes that were made from outside, per cause, until they are sent. */
+struct rt_remote {
+	u64 first_ns, last_ns;
+	u64 before[RT_KIND_SLOTS];
+	s32 delta[RT_KIND_SLOTS];
+	u32 gained[RT_KIND_SLOTS];
+	u32 events;
+	u32 reused;
+};
+
+struct rt_space {
+	u64 mm; /* address of the mm_struct; 0: slot is free, 1: being set up */
+	u32 image;
+	u32 pid;
+	u32 users; /* processes (thread groups) on it: more than one after vfork */
+	u32 flags; /* enum rt_space_flags */
+	/* Running totals in pages. sum = what all events added up to; acc = how much of it lies in percpu_counter.count. */
+	s64 sum[RT_KIND_SLOTS];
+	s64 acc[RT_KIND_SLOTS];
+	s64 pool; /* pages released and not refilled yet */
+	u64 peak;
+	u64 exit_pages[RT_KIND_SLOTS]; /* totals before the teardown, if that was seen before the exit */
+	u32 exit_seen;
+	u32 epoch; /* moves when any thread's phase (as far as the kernel knows it) changes: cuts the runs of the others */
+	/* the interpreter */
+	u32 py_state; /* enum rt_py_state */
+	u32 bins_epoch;
+	u32 pyoff;
+	u32 seen_frame; /* a Python frame has been seen */
+	u64 exe_dev, exe_ino;
+	u64 bias; /* of the executable */
+	u64 runtime;
+	u32 root; /* node of the empty stack */
+	u32 generation;
+	struct rt_remote remote[RT_CAUSES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RT_MAX_SPACES);
+	__type(key, u32);
+	__type(value, struct rt_space);
+} spaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, RT_MAX_SPACES * 2);
+	__type(key, u64);
+	__type(value, u32);
+} space_index SEC(".maps");
+
+/* The per-CPU parts of an address space's counters as they were at the last event: [slot * cpus + cpu]. */
+struct rt_parts {
+	s64 last[RT_KIND_SLOTS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RT_MAX_SPACES); /* times the number of CPUs, set before loading */
+	__type(key, u32);
+	__type(value, struct rt_parts);
+} parts SEC(".maps");
+
+/* per_cpu_offset of each CPU, found by the program `setup_cpu`, which user space runs on each of them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* number of CPUs, set before loading */
+	__type(key, u32);
+	__type(value, u64);
+} cpu_offset SEC(".maps");
+
+struct rt_cpu {
+	u64 last_mm; /* the mm of the last event on this CPU, and its slot: no look-up while it is the same */
+	u32 last_slot;
+	u32 last_epoch;
+	u64 offset;
+	u64 tmp;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rt_cpu);
+} cpus SEC(".maps");
+
+#define RT_SLOT_NONE 0xffffffff
+
+/* ---- threads ---- */
+
+struct rt_run {
+	u64 first_ns, last_ns, prev_seen_ns;
+	u64 before[RT_KIND_SLOTS];
+	u64 max_pages;
+	s32 delta[RT_KIND_SLOTS];
+	u32 gained[RT_KIND_SLOTS];
+	u32 reused;
+	u32 node;
+	u32 epoch;
+	u16 flags;
+	u8 active; /* something is in it that was not sent */
+	u8 dirty;  /* and is worth sending: pages, or a phase's edge */
+	u32 events;
+	u32 slot;
+	u64 min_flt, maj_flt; /* of the task at the begin */
+};
+
+struct rt_thread {
+	u32 slot;
+	u32 image;
+	u32 tid; /* under which its runs are charged: after vfork that of the parent, on whose memory and stack it runs */
+	u32 busy;
+	u32 sig;      /* signature of the innermost named frames of the last look */
+	u32 sent_sig; /* of the last run sent or begun */
+	u64 seen_ns;  /* last look */
+	u64 tstate;
+	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
+	u64 none_head_thread; /* and its thread_id */
+	struct rt_run run;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct rt_thread);
+} threads SEC(".maps");
+
+/* ---- shadows: a thread's last stack ---- */
+
+#define RT_DEPTH 640	    /* frames kept */
+#define RT_DEEP_OUTER 128   /* of a deeper stack: outermost ones kept */
+#define RT_DEEP_INNER 448   /* and innermost ones */
+#define RT_DEEP_MAX 16384   /* frames walked at most */
+#define RT_FRAME_BYTES 80   /* of a frame that are read */
+#define RT_FIELD_MASK 127
+#define RT_VOLATILE 96	    /* frames with volatile code objects that are remembered by position; more: all are checked */
+
+struct rt_shadow_entry {
+	u64 addr;
+	u64 ident; /* code, function and globals mixed */
+	u64 instr;
+	u64 code;
+	u64 fp; /* fingerprint of the code object */
+	u32 node;
+	u32 sig;
+};
+
+struct rt_walk_entry {
+	u64 addr;
+	u64 ident;
+	u64 instr;
+	u64 code;
+};
+
+/* State of the look in progress. It lies in map memory, whose contents the verifier does not track: loops over it converge at once. */
+struct rt_walk_state {
+	u64 tip;   /* innermost frame */
+	u64 cur;   /* walk: frame to be read */
+	u64 prev;  /* check: address that the frame's link must have */
+	u32 n;	   /* walk: frames in w[] */
+	u32 k;	   /* check: frames untouched */
+	s32 meet;  /* walk: index of the frame that was met; -1: the bottom; -2: none */
+	u32 bad;   /* a frame could not be read */
+	u32 full;  /* more frames than w[] holds */
+	u32 prog;  /* enum rt_prog_kind */
+	u32 total; /* deep stacks: frames */
+	u32 node, sig; /* of the innermost frame on the shadow so far: in the end the result */
+	u32 pos;   /* push: index of the next frame */
+};
+
+struct rt_shadow {
+	struct rt_walk_state st;
+	u32 depth;
+	u32 gap; /* the stack was deeper than RT_DEPTH: nothing can be kept from one look to the next */
+	u32 root;
+	u32 walked;
+	u32 rotate;
+	u32 n_volatile;
+	u16 volatile_at[RT_VOLATILE];
+	u64 page_addr;
+	u16 index[1024]; /* by hash of the frame's address: where it lies in e[] (a hint: checked on use) */
+	struct rt_shadow_entry e[RT_DEPTH];
+	struct rt_walk_entry w[RT_DEPTH];
+	u8 page[4096 + 256];
+	u8 code_bytes[256];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct rt_shadow);
+} shadows SEC(".maps");
+
+/* ---- interpreters, names ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RT_MAX_PYOFFS);
+	__type(key, u32);
+	__type(value, struct rt_pyoff);
+} pyoffs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, RT_MAX_BINS);
+	__type(key, struct rt_bin_key);
+	__type(value, struct rt_bin);
+} bins SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, RT_MAX_NAMES);
+	__type(key, u64);
+	__type(value, u32);
+} names SEC(".maps");
+
+/* Thread groups to adopt: by the iterator (they run already) or at their next exec (we start them). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, u32);
+} targets SEC(".maps");
+
+/* ---- caches of what was sent: lossy, because ids never come back ---- */
+
+struct rt_node_entry {
+	u32 parent, code, instr, id;
+};
+
+struct rt_node_set {
+	struct rt_node_entry e[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RT_NODE_SETS);
+	__type(key, u32);
+	__type(value, struct rt_node_set);
+} node_cache SEC(".maps");
+
+struct rt_code_entry {
+	u64 addr;
+	u64 fp;
+	u32 image;
+	u32 id;
+	u32 flags; /* enum rt_code_cache_flags */
+	u32 generation;
+};
+
+enum rt_code_cache_flags {
+	RT_CODE_IS_FUNCTION = RT_NAME_FUNCTION,
+	RT_CODE_IS_STATEMENT = RT_NAME_STATEMENT,
+	RT_CODE_IS_VOLATILE = 4, /* made by exec or eval, or its address came back before: check its identity at every look */
+};
+
+struct rt_code_set {
+	struct rt_code_entry e[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RT_CODE_SETS);
+	__type(key, u32);
+	__type(value, struct rt_code_set);
+} code_cache SEC(".maps");
+
+/* ---- way out ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RT_RING_BYTES);
+} ring SEC(".maps");
+
+struct rt_counters {
+	u64 c[RT_COUNTERS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rt_counters);
+} counters SEC(".maps");
+
+/* Kinds of programs: each has scratch space of its own per CPU, because one kind can interrupt another. */
+enum rt_prog_kind {
+	RT_PROG_RSS,
+	RT_PROG_SWITCH,
+	RT_PROG_SAMPLE,
+	RT_PROG_ENTRY,
+	RT_PROG_KINDS,
+};
+
+#define RT_CODE_DATA (RT_QUALNAME_MAX + RT_FILENAME_MAX + RT_LINETABLE_MAX)
+
+struct rt_code_scratch {
+	u32 busy;
+	u32 pad;
+	struct rt_rec_code rec;
+	u8 data[RT_CODE_DATA + 16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RT_PROG_KINDS); /* times the number of CPUs, set before loading */
+	__type(key, u32);
+	__type(value, struct rt_code_scratch);
+} code_scratch SEC(".maps");
+
+static __always_inline void rt_count(u32 which)
+{
+	u32 zero = 0;
+	struct rt_counters *c = bpf_map_lookup_elem(&counters, &zero);
+
+	if (c && which < RT_COUNTERS)
+		c->c[which]++;
+}
+
+static __always_inline void rt_count_add(u32 which, u64 n)
+{
+	u32 zero = 0;
+	struct rt_counters *c = bpf_map_lookup_elem(&counters, &zero);
+
+	if (c && which < RT_COUNTERS)
+		c->c[which] += n;
+}
+
+static __always_inline struct rt_space *rt_space_at(u32 slot)
+{
+	return bpf_map_lookup_elem(&spaces, &slot);
+}
+
+#endif

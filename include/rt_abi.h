@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * rt_abi.h - every byte that crosses from the BPF programs to user space, declared once.
+ *
+ * The records below are what the kernel side writes into the ring buffer and what the accounting core
+ * (src/account.c) reads, in this order of trust: sizes are checked before a field is read, enum values before they
+ * are used as an index. User space adds META records of its own to the same sequence, so that the sequence
+ * alone is enough to compute a report.
+ *
+ * Units: pages are base pages (rt_config.page_size), times are CLOCK_MONOTONIC nanoseconds.
+ * All records start with struct rt_hdr and are padded to 8 bytes.
+ */
+#ifndef RT_ABI_H
+#define RT_ABI_H
+
+#ifndef __BPF__
+#include <assert.h>
+#include <stdint.h>
+typedef uint8_t __rt_u8;
+typedef uint16_t __rt_u16;
+typedef uint32_t __rt_u32;
+typedef int32_t __rt_s32;
+typedef uint64_t __rt_u64;
+typedef int64_t __rt_s64;
+#else
+typedef unsigned char __rt_u8;
+typedef unsigned short __rt_u16;
+typedef unsigned int __rt_u32;
+typedef int __rt_s32;
+typedef unsigned long long __rt_u64;
+typedef long long __rt_s64;
+#define static_assert _Static_assert
+#endif
+
+#define RT_ABI_VERSION 1
+
+/* Kinds of resident pages, in the order of the kernel's MM_* counters without swap entries
+ * (include/linux/mm_types_task.h: MM_FILEPAGES 0, MM_ANONPAGES 1, MM_SWAPENTS 2, MM_SHMEMPAGES 3). */
+enum rt_kind {
+	RT_FILE = 0,
+	RT_ANON = 1,
+	RT_SHMEM = 2,
+	RT_KINDS = 3,
+};
+
+enum rt_type {
+	RT_REC_PROC = 1,	/* a process (an image: one exec) is followed from here on */
+	RT_REC_EXIT = 2,	/* its last thread is gone */
+	RT_REC_THREAD = 3,	/* a thread was created */
+	RT_REC_THREAD_EXIT = 4, /* a thread is gone: its spans close */
+	RT_REC_RENAME = 5,	/* a thread's comm changed (prctl, setproctitle) */
+	RT_REC_CODE = 6,	/* a code object, once per image and identity */
+	RT_REC_NODE = 7,	/* a node of the trie of stacks, once */
+	RT_REC_RUN = 8,		/* consecutive RSS changes (or looks) of one thread at one node */
+	RT_REC_SNAP = 9,	/* exact counters of an address space, asked for by user space */
+	RT_REC_META = 10,	/* from user space: name, executable, ... of an image */
+};
+
+struct rt_hdr {
+	__rt_u16 type; /* enum rt_type */
+	__rt_u16 pad;
+	__rt_u32 size; /* of the whole record, header included */
+	__rt_u64 ts_ns;
+	__rt_u32 image; /* which followed image (never reused, > 0; 0: none) */
+	__rt_u32 tid;	/* kernel thread id */
+};
+static_assert(sizeof(struct rt_hdr) == 24, "rt_hdr");
+
+/* How an image came to be followed. */
+enum rt_birth {
+	RT_BIRTH_ATTACH = 1, /* it ran already */
+	RT_BIRTH_EXEC = 2,   /* exec: prev_image is what the process was before (0: not followed before) */
+	RT_BIRTH_FORK = 3,   /* fork: parent_image is the parent */
+};
+
+enum rt_proc_flags {
+	RT_PROC_SHARES_MM = 1, /* CLONE_VM without CLONE_THREAD (vfork): no address space of its own until it execs */
+};
+
+struct rt_rec_proc {
+	struct rt_hdr h;
+	__rt_u32 birth; /* enum rt_birth */
+	__rt_u32 flags; /* enum rt_proc_flags */
+	__rt_u32 pid;
+	__rt_u32 ppid;
+	__rt_u32 parent_image; /* followed image of the parent process, 0 if none */
+	__rt_u32 prev_image;   /* RT_BIRTH_EXEC: the image that this one replaces, 0 if none */
+	__rt_u64 pages[RT_KINDS]; /* exact, at ts_ns: the image's baseline */
+	__rt_u64 exe_dev;	  /* super block's s_dev as the kernel encodes it, and inode number, of the executable */
+	__rt_u64 exe_ino;
+	char comm[16];
+};
+static_assert(sizeof(struct rt_rec_proc) == 104, "rt_rec_proc");
+
+struct rt_rec_exit {
+	struct rt_hdr h;
+	__rt_u32 pid;
+	__rt_u32 wait_status;	  /* as waitpid's: exit code << 8 | signal */
+	__rt_u64 pages[RT_KINDS]; /* running totals before the teardown */
+	__rt_u64 exact[RT_KINDS]; /* the counters themselves, summed up there and then; = pages unless have_exact is 0 */
+	__rt_u64 peak_pages;	  /* highest total seen */
+	__rt_u32 have_exact;
+	__rt_u32 pad;
+};
+static_assert(sizeof(struct rt_rec_exit) == 96, "rt_rec_exit");
+
+struct rt_rec_thread { /* THREAD: h.tid is the new thread; THREAD_EXIT: the one that ends, creator 0 */
+	struct rt_hdr h;
+	__rt_u32 creator; /* tid of the thread that created it; 0: not known (it ran before we attached) */
+	__rt_u32 pad;
+};
+static_assert(sizeof(struct rt_rec_thread) == 32, "rt_rec_thread");
+
+struct rt_rec_rename {
+	struct rt_hdr h;
+	char comm[16];
+};
+static_assert(sizeof(struct rt_rec_rename) == 40, "rt_rec_rename");
+
+enum rt_code_flags {
+	RT_CODE_NAMED = 1,	  /* its name (and file) is one that the profile names */
+	RT_CODE_NAME_CUT = 2,	  /* qualname longer than RT_QUALNAME_MAX bytes */
+	RT_CODE_FILE_CUT = 4,	  /* file longer than RT_FILENAME_MAX bytes: only the end is here */
+	RT_CODE_TABLE_CUT = 8,	  /* line table longer than RT_LINETABLE_MAX bytes */
+	RT_CODE_TABLE_ABSENT = 16, /* line table not asked for (rt_config.want_line_tables) or unreadable */
+	RT_CODE_UNREADABLE = 32,  /* names could not be read: strings are empty */
+};
+
+#define RT_QUALNAME_MAX 256
+#define RT_FILENAME_MAX 512
+#define RT_LINETABLE_MAX 8192
+
+/* Followed by qualname_len bytes, file_len bytes, table_len bytes, padding. Strings are the raw characters of the
+ * str object: *_width bytes each (1: ASCII or Latin-1, 2: UCS-2, 4: UCS-4; PEP 393), not terminated, hostile. */
+struct rt_rec_code {
+	struct rt_hdr h;
+	__rt_u32 id; /* > 0, never reused */
+	__rt_s32 firstlineno;
+	__rt_u32 flags; /* enum rt_code_flags */
+	__rt_u16 qualname_len; /* bytes */
+	__rt_u16 file_len;
+	__rt_u16 table_len;
+	__rt_u8 qualname_width;
+	__rt_u8 file_width;
+	__rt_u16 pyversion; /* major << 8 | minor: which line table format */
+	__rt_u16 pad;
+};
+static_assert(sizeof(struct rt_rec_code) == 48, "rt_rec_code");
+
+/* Nodes: 0 is "no stack". A root (parent 0, code 0) stands for an image. */
+enum rt_code_special {
+	RT_CODE_ROOT = 0,
+	RT_CODE_GAP = 0xffffffff, /* frames left out of a stack deeper than the walker keeps */
+	RT_CODE_UNKNOWN = 0xfffffffe, /* a frame whose code object could not be read */
+};
+
+struct rt_rec_node {
+	struct rt_hdr h;
+	__rt_u32 id;
+	__rt_u32 parent; /* node id of the caller, sent before */
+	__rt_u32 code;	 /* rt_rec_code.id or enum rt_code_special */
+	__rt_u32 instr;	 /* bytes from the start of the code (co_code_adaptive) */
+};
+static_assert(sizeof(struct rt_rec_node) == 40, "rt_rec_node");
+
+/* Who changed the counters. Only RT_CAUSE_SELF is the work of the running line. */
+enum rt_cause {
+	RT_CAUSE_SELF = 0,
+	RT_CAUSE_RECLAIM = 1,	 /* kswapd, or a thread in direct reclaim */
+	RT_CAUSE_KHUGEPAGED = 2, /* khugepaged collapsing pages */
+	RT_CAUSE_REMOTE = 3,	 /* ptrace, process_madvise, migration, KSM, ... from outside */
+	RT_CAUSES = 4,
+};
+
+enum rt_run_flags {
+	RT_RUN_NO_PYTHON = 1,  /* the thread has no Python frame (or the image is no Python): node is 0 */
+	RT_RUN_UNREADABLE = 2, /* it should have one, but the stack could not be read: node is 0 */
+	RT_RUN_BUSY = 4,       /* the thread's shadow was in use (a sample hit a look): node is 0 */
+	RT_RUN_ENTRY = 8,      /* begun by an entry probe: a new call of the innermost frame at first_ns exactly */
+	RT_RUN_CUT = 16,       /* continues the thread's last run: cut by age, a sleep, or another thread's phase change */
+	RT_RUN_NOT_YET = 32,   /* the image's interpreter is not found yet (start-up of the interpreter itself) */
+};
+
+/* h.ts_ns is the time of the first change or look. */
+struct rt_rec_run {
+	struct rt_hdr h;
+	__rt_u64 last_ns;      /* of the last change or look at this node */
+	__rt_u64 prev_seen_ns; /* when this thread was last seen before h.ts_ns (0: never) */
+	__rt_u64 before[RT_KINDS]; /* totals of the address space before the first change */
+	__rt_u64 max_pages;	   /* highest total (all kinds) seen at a change of this run, or at its begin */
+	__rt_s32 delta[RT_KINDS];  /* pages, signed: what this thread changed */
+	__rt_u32 gained[RT_KINDS]; /* sum of the positive changes (released = gained - delta) */
+	__rt_u32 reused;	   /* of gained: refilled what the address space had released before */
+	__rt_u32 minflt;	   /* minor and major faults of the thread up to the begin of its next run */
+	__rt_u32 majflt;
+	__rt_u32 node;
+	__rt_u16 cause; /* enum rt_cause */
+	__rt_u16 flags; /* enum rt_run_flags */
+	__rt_u32 events;
+};
+static_assert(sizeof(struct rt_rec_run) == 120, "rt_rec_run");
+
+struct rt_rec_snap {
+	struct rt_hdr h;
+	__rt_u64 pages[RT_KINDS]; /* running totals */
+	__rt_u64 exact[RT_KINDS]; /* counters summed up over all CPUs */
+	__rt_u64 peak_pages;
+};
+static_assert(sizeof(struct rt_rec_snap) == 80, "rt_rec_snap");
+
+enum rt_meta {
+	RT_META_TITLE = 1,   /* command line, as /proc/PID/cmdline reads now (NULs are blanks, trailing blanks gone) */
+	RT_META_EXE = 2,     /* path of the executable */
+	RT_META_PYTHON = 3,  /* "3.11.7"; empty: no Python */
+	RT_META_MUTED = 4,   /* VLLM_ENABLE_RAM_TRACKING=0 in its environment: no log lines, no phases */
+};
+
+/* Followed by len bytes of text, not terminated, padded to 8. Made by user space only. */
+struct rt_rec_meta {
+	struct rt_hdr h;
+	__rt_u32 key; /* enum rt_meta */
+	__rt_u32 len;
+};
+static_assert(sizeof(struct rt_rec_meta) == 32, "rt_rec_meta");
+
+/* What was lost or cut, by cause, one row per CPU in the map `counters`. Append only. */
+enum rt_counter {
+	RT_C_RSS_EVENTS,	/* RSS changes of followed address spaces */
+	RT_C_RSS_ZERO,		/* of them: the change was not visible on this CPU, counters rescanned */
+	RT_C_LOOKS,		/* stacks looked at */
+	RT_C_LOOK_FRAMES,	/* frames walked in (not: checked) */
+	RT_C_LOST_RUN,		/* ring buffer full: a run's charges lost */
+	RT_C_LOST_NODE,		/* ring buffer full: a node lost */
+	RT_C_LOST_CODE,		/* ring buffer full: a code object's names lost */
+	RT_C_LOST_LIFE,		/* ring buffer full: a lifecycle record lost */
+	RT_C_STACK_UNREADABLE,	/* an RSS change's stack could not be read: charged to the thread's phase so far */
+	RT_C_STACK_DEEP,	/* a stack deeper than the walker keeps: the middle is left out */
+	RT_C_SHADOW_BUSY,	/* a look given up because the thread's shadow was in use */
+	RT_C_SHADOW_NOMEM,	/* no memory for a thread's shadow */
+	RT_C_NO_SLOT,		/* no room for another process or address space */
+	RT_C_CODE_REUSED,	/* an address that came back as another code object (normal) */
+	RT_C_NODE_EVICTED,	/* node cache full: a node was forgotten and will be sent again (normal) */
+	RT_C_ENTRY_HITS,	/* entry probe hits */
+	RT_C_SAMPLES,		/* clock samples on followed threads */
+	RT_C_SWITCH_LOOKS,	/* looks when a thread went to sleep */
+	RT_C_GLANCE_FAILED,	/* looks without an RSS change that came at a moment when the stack was not readable (harmless) */
+	RT_COUNTERS,
+};
+
+#endif

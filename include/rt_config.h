@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * rt_config.h - configuration of the BPF programs, frozen before they are loaded, and the sizes of their maps.
+ *
+ * Sizes are for 256 processes with 64 threads each; every overflow is a counter of rt_abi.h.
+ */
+#ifndef RT_CONFIG_H
+#define RT_CONFIG_H
+
+#include "rt_abi.h"
+
+#define RT_MAX_SPACES 1024	  /* address spaces followed at a time */
+#define RT_MAX_THREADS 65536	  /* only a bound for loops: thread state lives in task storage */
+#define RT_MAX_PYOFFS 16	  /* CPython layouts */
+#define RT_MAX_BINS 1024	  /* known executables */
+#define RT_MAX_NAMES 4096	  /* (function, file) names of a profile */
+#define RT_NODE_SETS (1u << 18)	  /* node cache: sets of four, 16 bytes each: 16 MiB */
+#define RT_CODE_SETS (1u << 15)	  /* code cache: sets of four, 32 bytes each: 4 MiB */
+#define RT_RING_BYTES (8u << 20)
+
+struct rt_config {
+	__rt_u32 cpus;		   /* possible CPUs */
+	__rt_u32 follow;	   /* descendants too */
+	__rt_u32 want_line_tables; /* of every code object, not only of those that the profile names */
+	__rt_u32 sample_looks;	   /* clock samples look at stacks (0: they only flush) */
+	__rt_u64 flush_age_ns;	   /* a run older than this is sent at its thread's next event */
+};
+
+/* What a name of the profile means to the kernel side, the value in the map `names`. */
+enum rt_name_flags {
+	RT_NAME_FUNCTION = 1,	/* a phase is the whole function */
+	RT_NAME_STATEMENT = 2,	/* a phase is a statement in it: the instruction matters */
+};
+
+/* Hash of names, the same on both sides: FNV-1a, 64 bits. A key is the hash of the qualname, mixed with the hash of the last or of the last two components of
+ * the file. False positives only cost a line table sent in vain. */
+#define RT_FNV_BASIS 0xcbf29ce484222325ull
+#define RT_FNV_PRIME 0x100000001b3ull
+#define RT_NAME_KEY0(q) (q)
+#define RT_NAME_KEY1(q, f1) ((q) ^ ((f1) * 3 + 1))
+#define RT_NAME_KEY2(q, f2) ((q) ^ ((f2) * 5 + 2))
+
+/* Values of the .bss variable `command` for the programs that user space runs by BPF_PROG_TEST_RUN. */
+struct rt_globals {
+	__rt_u64 next_image;
+	__rt_u32 next_node;
+	__rt_u32 next_code;
+	__rt_u32 space_epoch; /* moves when the set of followed address spaces does */
+	__rt_u32 bins_epoch;  /* moved by user space when it has added to `bins` */
+	__rt_u32 generation;  /* moved by user space: start new tries */
+	__rt_u32 pad;
+};
+
+#endif

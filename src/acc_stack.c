@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#include "acc_stack.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "acc_map.h"
+
+int rt_stacks_init(struct rt_stacks *stacks, struct rt_texts *texts, const struct rt_profile *profile, bool want_lines)
+{
+	stacks->texts = texts;
+	stacks->matcher.profile = profile;
+	stacks->matcher.texts = texts;
+	stacks->codes.texts = texts;
+	stacks->codes.matcher = &stacks->matcher;
+	stacks->codes.want_tables = want_lines;
+	stacks->frame = want_lines ? calloc(RT_STACK_FRAMES, sizeof(*stacks->frame)) : NULL;
+	if (want_lines && !stacks->frame)
+		return -ENOMEM;
+	return rt_matcher_init(&stacks->matcher);
+}
+
+void rt_stacks_free(struct rt_stacks *stacks)
+{
+	rt_codes_free(&stacks->codes);
+	rt_matcher_free(&stacks->matcher);
+	rt_nodes_free(&stacks->nodes);
+	rt_paths_free(&stacks->paths);
+	free(stacks->frame);
+	stacks->frame = NULL;
+}
+
+/* What tells the call sites of a phase apart: the stack from the root to the caller, by content. Only computed where a phase begins. */
+static uint64_t rt_stacks_anchor(struct rt_stacks *stacks, uint32_t id)
+{
+	const struct rt_node *node;
+	uint64_t hash = 1;
+
+	while (id) {
+		const struct rt_code *code;
+
+		node = rt_nodes_find(&stacks->nodes, id);
+		if (!node)
+			break;
+		code = rt_codes_find(&stacks->codes, node->code);
+		hash = rt_hash_mix(rt_hash_mix(hash, code ? code->id : node->code), node->instr);
+		id = node->parent;
+	}
+	return hash;
+}
+
+static uint32_t rt_stacks_extend(struct rt_stacks *stacks, const struct rt_rec_node *rec, uint32_t path)
+{
+	const struct rt_code *code;
+	const struct rt_match *match;
+	uint64_t anchor;
+	int line = 0;
+
+	if (rec->code == RT_CODE_ROOT || rec->code == RT_CODE_GAP || rec->code == RT_CODE_UNKNOWN)
+		return path;
+	code = rt_codes_find(&stacks->codes, rec->code);
+	if (!code) {
+		stacks->lost++;
+		return path;
+	}
+	match = code->match;
+	if (!match)
+		return path;
+	anchor = rt_stacks_anchor(stacks, rec->parent);
+	for (size_t i = 0; i < match->n_whole; i++)
+		path = rt_path_step(&stacks->paths, path, match->whole[i], anchor);
+	if (match->n_part)
+		line = rt_code_line(code, rec->instr);
+	for (size_t i = 0; line > 0 && i < match->n_part; i++) {
+		if (match->part[i].lines.first <= line && line <= match->part[i].lines.last)
+			path = rt_path_step(&stacks->paths, path, match->part[i].phase, anchor);
+	}
+	return path;
+}
+
+int rt_stacks_node(struct rt_stacks *stacks, const struct rt_rec_node *rec)
+{
+	const struct rt_node *known = rt_nodes_find(&stacks->nodes, rec->id), *parent;
+	uint32_t path = 0;
+	int err;
+
+	if (known) /* said again is no harm, said otherwise is */
+		return known->parent == rec->parent && known->code == rec->code && known->instr == rec->instr ? 0 : -EINVAL;
+	if (rec->parent) {
+		parent = rt_nodes_find(&stacks->nodes, rec->parent);
+		path = parent ? rt_node_path(parent) : RT_PATH_UNKNOWN;
+	}
+	if (path == RT_PATH_UNKNOWN)
+		stacks->lost++;
+	else
+		path = rt_stacks_extend(stacks, rec, path);
+	err = rt_nodes_add(&stacks->nodes, rec->id, rec->parent, rec->code, rec->instr, path);
+	return err;
+}
+
+uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t node)
+{
+	const struct rt_node *found = rt_nodes_find(&stacks->nodes, node);
+
+	return found ? rt_node_path(found) : RT_PATH_UNKNOWN;
+}
+
+uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node)
+{
+	const struct rt_node *found = rt_nodes_find(&stacks->nodes, node);
+	uint32_t path;
+
+	if (!found || !found->parent)
+		return 0;
+	path = rt_stacks_path(stacks, found->parent);
+	return path == RT_PATH_UNKNOWN ? rt_path_depth(&stacks->paths, rt_node_path(found)) :
+					 rt_path_depth(&stacks->paths, path);
+}
+
+static const char *rt_module_tail(const char *file)
+{
+	static const char *const roots[] = { "/site-packages/", "/dist-packages/" };
+	const char *tail = NULL, *at;
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		for (at = file; (at = strstr(at, roots[i])); at++) {
+			if (!tail || at + strlen(roots[i]) > tail)
+				tail = at + strlen(roots[i]);
+		}
+	}
+	for (at = file; !tail && (at = strstr(at, "/lib/python")); at++) {
+		const char *end = at + strlen("/lib/python");
+
+		while (isdigit((unsigned char)*end) || *end == '.')
+			end++;
+		if (*end == '/' && end > at + strlen("/lib/python"))
+			tail = end + 1;
+	}
+	return tail;
+}
+
+/* Dotted name of the module that a file is, as `import` would name it; a file outside the import roots is itself. */
+static struct rt_text *rt_module_of(struct rt_texts *texts, struct rt_text *file)
+{
+	const char *tail;
+	char *name;
+	size_t len;
+
+	if (file->module)
+		return file->module;
+	tail = rt_module_tail(file->s);
+	if (!tail || !*tail || !(name = strdup(tail))) {
+		file->module = file;
+		return file;
+	}
+	len = strlen(name);
+	if (len > 3 && !strcmp(name + len - 3, ".py"))
+		len -= 3;
+	if (len > 9 && !strncmp(name + len - 9, "/__init__", 9))
+		len -= 9;
+	for (size_t i = 0; i < len; i++) {
+		if (name[i] == '/')
+			name[i] = '.';
+	}
+	file->module = rt_text_get(texts, name, len);
+	free(name);
+	if (!file->module)
+		file->module = file;
+	else if (file->module == file)
+		rt_text_put(texts, file); /* no reference to itself */
+	return file->module;
+}
+
+struct rt_text *rt_stacks_module(struct rt_stacks *stacks, uint32_t node)
+{
+	struct rt_text *frozen = NULL;
+
+	while (node) {
+		const struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
+		const struct rt_code *code = at ? rt_codes_find(&stacks->codes, at->code) : NULL;
+
+		if (!at)
+			break;
+		if (code && code->file->len) {
+			if (strncmp(code->file->s, "<frozen ", 8))
+				return rt_module_of(stacks->texts, code->file);
+			if (!frozen)
+				frozen = code->file;
+		}
+		node = at->parent;
+	}
+	return frozen;
+}
+
+size_t rt_stacks_frames(struct rt_stacks *stacks, uint32_t node, const struct rt_frame_view **frames)
+{
+	size_t n = 0;
+
+	while (node && stacks->frame && n < RT_STACK_FRAMES) {
+		const struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
+		const struct rt_code *code;
+
+		if (!at)
+			break;
+		code = rt_codes_find(&stacks->codes, at->code);
+		if (code) {
+			stacks->frame[n++] = (struct rt_frame_view){
+				.function = code->qualname->s,
+				.file = code->file->s,
+				.line = rt_code_line(code, at->instr),
+			};
+		} else if (at->code != RT_CODE_ROOT) {
+			stacks->frame[n++] = (struct rt_frame_view){
+				.function = at->code == RT_CODE_GAP ? "<frames left out>" : "<unknown>",
+				.file = "",
+			};
+		}
+		node = at->parent;
+	}
+	*frames = stacks->frame;
+	return n;
+}
+
+static void rt_stacks_mark(void *ctx, const struct rt_node *node)
+{
+	struct rt_paths *paths = ctx;
+	uint32_t path = rt_node_path(node);
+
+	if (path != RT_PATH_UNKNOWN)
+		rt_path_mark(paths, path);
+}
+
+void rt_stacks_forget(struct rt_stacks *stacks, uint32_t node, uint32_t code)
+{
+	rt_nodes_forget(&stacks->nodes, node);
+	rt_codes_forget(&stacks->codes, code);
+	rt_nodes_each(&stacks->nodes, rt_stacks_mark, &stacks->paths);
+	rt_paths_sweep(&stacks->paths);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * acc_stack.h - what a stack says: its phase path, the module it works for, its frames.
+ *
+ * The path is computed once, when the node arrives: a start-up has as many nodes as runs, and most runs come back to known ones.
+ */
+#ifndef RT_ACC_STACK_H
+#define RT_ACC_STACK_H
+
+#include "acc_code.h"
+#include "acc_nodes.h"
+#include "phase.h"
+
+#define RT_STACK_FRAMES 1024u /* told of one stack */
+
+struct rt_stacks {
+	struct rt_texts *texts;
+	struct rt_matcher matcher;
+	struct rt_codes codes;
+	struct rt_nodes nodes;
+	struct rt_paths paths;
+	uint64_t lost; /* nodes whose ancestors or code object never came */
+	struct rt_frame_view *frame; /* scratch, RT_STACK_FRAMES of them */
+};
+
+/* `texts` must outlive the stacks. Returns 0 or -ENOMEM or -E2BIG. */
+int rt_stacks_init(struct rt_stacks *stacks, struct rt_texts *texts, const struct rt_profile *profile, bool want_lines);
+void rt_stacks_free(struct rt_stacks *stacks);
+
+/* Takes a NODE record. Returns 0, -EINVAL, -ENOSPC or -ENOMEM. */
+int rt_stacks_node(struct rt_stacks *stacks, const struct rt_rec_node *rec);
+
+/* Phase path of a node, RT_PATH_UNKNOWN if it cannot be told. */
+uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t node);
+
+/* How many elements of the node's path were there before its innermost frame was called. */
+uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node);
+
+/* The module (or file) that the stack works for: of the innermost frame whose file is not "<frozen ...>". NULL: no file on it.
+ * The text lives as long as the node; take a reference to keep it. */
+struct rt_text *rt_stacks_module(struct rt_stacks *stacks, uint32_t node);
+
+/* Frames of a stack, innermost first, in scratch memory. Returns how many. */
+size_t rt_stacks_frames(struct rt_stacks *stacks, uint32_t node, const struct rt_frame_view **frames);
+
+/* Frees nodes and code objects with smaller numbers. Paths in use besides those of nodes must be marked before. */
+void rt_stacks_forget(struct rt_stacks *stacks, uint32_t node, uint32_t code);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#include <stdlib.h>
+#include <string.h>
+
+#include "acc_span.h"
+
+#define RT_OUTSIDE_ROWS 20u
+
+/* Memory of the summary: freed at once with the account. */
+struct rt_block {
+	struct rt_block *next;
+	uint64_t data[];
+};
+
+static void *rt_summary_alloc(struct rt_account *account, size_t n, size_t size)
+{
+	struct rt_block *block;
+
+	if (size && n > (SIZE_MAX - sizeof(*block)) / size)
+		return NULL;
+	block = calloc(1, sizeof(*block) + n * size);
+	if (!block) {
+		account->lost_records++;
+		return NULL;
+	}
+	block->next = account->blocks;
+	account->blocks = block;
+	return block->data;
+}
+
+void rt_summary_free(struct rt_account *account)
+{
+	struct rt_block *block, *next;
+
+	for (block = account->blocks; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	account->blocks = NULL;
+}
+
+static uint32_t rt_row_depth(const struct rt_rows *rows, uint32_t row)
+{
+	uint32_t depth = 0;
+
+	for (; row; row = rows->row[row].parent)
+		depth++;
+	return depth;
+}
+
+static void rt_summary_phases(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
+{
+	const struct rt_rows *rows = &proc->rows;
+	const struct rt_phase *phases = account->config.profile->phases;
+	size_t elements = 0, n = 0;
+	const struct rt_phase **path;
+	struct rt_phase_view *view;
+
+	for (uint32_t row = rt_rows_next(rows, 0); row; row = rt_rows_next(rows, row)) {
+		n += rows->row[row].tally.calls != 0;
+		elements += rt_row_depth(rows, row);
+	}
+	if (!n)
+		return;
+	view = rt_summary_alloc(account, n, sizeof(*view));
+	path = rt_summary_alloc(account, elements, sizeof(*path));
+	if (!view || !path)
+		return;
+	out->phases = view;
+	for (uint32_t row = rt_rows_next(rows, 0); row; row = rt_rows_next(rows, row)) {
+		const struct rt_row *at = &rows->row[row];
+		uint32_t depth = rt_row_depth(rows, row), i = depth;
+
+		if (!at->tally.calls)
+			continue;
+		rt_span_view(account, &at->tally, view);
+		for (uint32_t up = row; up; up = rows->row[up].parent)
+			path[--i] = &phases[rows->row[up].phase];
+		view->phase = &phases[at->phase];
+		view->path = path;
+		view->path_len = depth;
+		view->call = at->tally.calls;
+		view->tid = at->tally.tid;
+		path += depth;
+		view++;
+		out->n_phases++;
+	}
+}
+
+static uint64_t rt_magnitude(int64_t value)
+{
+	return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+}
+
+static int rt_bucket_compare(const void *a, const void *b)
+{
+	const struct rt_bucket *const *x = a, *const *y = b;
+	uint64_t size_x = rt_magnitude(rt_pages_total((*x)->net)), size_y = rt_magnitude(rt_pages_total((*y)->net));
+
+	if (size_x != size_y)
+		return size_x < size_y ? 1 : -1;
+	return strcmp((*x)->module->s, (*y)->module->s); /* the same report from the same records */
+}
+
+static void rt_summary_outside(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
+{
+	const struct rt_outside *outside = &proc->outside;
+	struct rt_bucket **sorted = calloc(outside->used + 1, sizeof(*sorted)), rest = outside->others;
+	struct rt_outside_view *view = rt_summary_alloc(account, RT_OUTSIDE_ROWS + 1, sizeof(*view));
+	size_t n = 0;
+
+	if (!sorted || !view) {
+		free(sorted);
+		return;
+	}
+	for (size_t i = 0; i < outside->cap; i++) {
+		if (outside->bucket[i].module)
+			sorted[n++] = &outside->bucket[i];
+	}
+	qsort(sorted, n, sizeof(struct rt_bucket *), rt_bucket_compare);
+	for (size_t i = 0; i < n; i++) {
+		if (i < RT_OUTSIDE_ROWS) {
+			view[i] = (struct rt_outside_view){
+				.module = sorted[i]->module->s,
+				.net = rt_account_sizes(account, sorted[i]->net),
+				.gained = rt_account_bytes(account, sorted[i]->gained),
+				.released = rt_account_bytes(account, sorted[i]->released),
+			};
+			continue;
+		}
+		for (int k = 0; k < RT_KINDS; k++)
+			rest.net[k] += sorted[i]->net[k];
+		rest.gained += sorted[i]->gained;
+		rest.released += sorted[i]->released;
+	}
+	free(sorted);
+	out->outside = view;
+	out->n_outside = n < RT_OUTSIDE_ROWS ? n : RT_OUTSIDE_ROWS;
+	if (rest.gained || rest.released || rt_pages_total(rest.net))
+		view[out->n_outside++] = (struct rt_outside_view){
+			.module = "<others>",
+			.net = rt_account_sizes(account, rest.net),
+			.gained = rt_account_bytes(account, rest.gained),
+			.released = rt_account_bytes(account, rest.released),
+		};
+}
+
+static void rt_summary_proc(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
+{
+	rt_proc_view(proc, account->config.page_size, &out->proc);
+	if (proc->muted && !proc->has_phase)
+		out->n_phases = 0;
+	else
+		rt_summary_phases(account, proc, out);
+	rt_summary_outside(account, proc, out);
+	out->outside_net = rt_account_bytes(account, proc->outside.net);
+	out->ambiguous_net = rt_account_bytes(account, proc->ambiguous);
+	out->helper_by_creator = rt_account_bytes(account, proc->by_creator);
+	out->helper_by_only = rt_account_bytes(account, proc->by_only);
+	for (int c = 0; c < RT_CAUSES; c++)
+		out->cause_net[c] = c == RT_CAUSE_SELF ? 0 : rt_account_bytes(account, proc->cause[c]);
+	out->unaccounted = proc->checked || proc->merged ? rt_account_bytes(account, proc->unaccounted) : 0;
+	account->summary.unaccounted += (int64_t)rt_magnitude(out->unaccounted);
+}
+
+/* The process after this one in tree order: a process follows its parent, roots in order of birth. */
+static struct rt_process *rt_proc_follower(struct rt_process *proc)
+{
+	if (proc->first_child)
+		return proc->first_child;
+	while (!proc->next && proc->parent)
+		proc = proc->parent;
+	if (proc->parent)
+		return proc->next;
+	do
+		proc = proc->newer;
+	while (proc && proc->parent);
+	return proc;
+}
+
+static void rt_summary_procs(struct rt_account *account)
+{
+	struct rt_process *proc = account->procs.oldest;
+	struct rt_proc_summary *out;
+	size_t n = 0, i = 0;
+
+	for (; proc; proc = proc->newer)
+		n++;
+	out = rt_summary_alloc(account, n + 1, sizeof(*out));
+	if (!out)
+		return;
+	for (proc = account->procs.oldest; proc && proc->parent; proc = proc->newer)
+		;
+	for (; proc && i < n; proc = rt_proc_follower(proc))
+		rt_summary_proc(account, proc, &out[i++]);
+	account->summary.procs = out;
+	account->summary.n_procs = i;
+}
+
+static void rt_summary_not_hit(struct rt_account *account)
+{
+	const struct rt_profile *profile = account->config.profile;
+	struct rt_not_hit_view *view = rt_summary_alloc(account, profile->n_phases + 1, sizeof(*view));
+	size_t n = 0;
+
+	for (size_t i = 0; view && i < profile->n_phases; i++) {
+		const struct rt_match_fate *fate = &account->stacks.matcher.fate[i];
+
+		if (fate->hit)
+			continue;
+		view[n++] = (struct rt_not_hit_view){
+			.phase = &profile->phases[i],
+			.why = fate->why,
+			.detail = fate->file ? fate->file->s : "",
+		};
+	}
+	account->summary.not_hit = view;
+	account->summary.n_not_hit = n;
+}
+
+void rt_summary_build(struct rt_account *account, uint64_t now_ns, const uint64_t *counters)
+{
+	struct rt_summary *summary = &account->summary;
+
+	rt_summary_procs(account);
+	rt_summary_not_hit(account);
+	if (counters)
+		memcpy(summary->counters, counters, sizeof(summary->counters));
+	summary->duration_ns = account->begun ? now_ns - account->first_ns : 0;
+	summary->late_records = account->late_records;
+	summary->lost_records = account->lost_records + summary->counters[RT_C_LOST_RUN] + summary->counters[RT_C_LOST_LIFE] +
+				summary->counters[RT_C_NO_SLOT];
+	summary->lost_stacks = account->lost_stacks + account->stacks.lost + account->stacks.paths.refused +
+			       summary->counters[RT_C_LOST_NODE] + summary->counters[RT_C_LOST_CODE] +
+			       summary->counters[RT_C_STACK_UNREADABLE] + summary->counters[RT_C_SHADOW_NOMEM];
+}

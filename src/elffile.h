@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * elffile.h - bounded reader of ELF files that belong to somebody else.
+ *
+ * The file may be hostile, and may be cut short or rewritten while it is read: so it is read with pread into bounded buffers and never
+ * mapped, every offset and count is checked against the file's size and fixed limits, and one open file reads at most
+ * RT_ELF_BUDGET bytes in all. ELF64, little endian, x86-64 or aarch64; anything else is refused.
+ *
+ * The dynamic section is the authority, because the dynamic linker uses it; section headers only add the symbols that strip would
+ * remove, and are ignored when they make no sense.
+ *
+ * (Not called elf.h, because with -Isrc that name would hide the system's <elf.h>.)
+ *
+ * Functions return 0 or -errno; where they take `err`, a message naming the file and what is wrong with it is left there. Malformed: -ENOEXEC.
+ */
+#ifndef RT_ELFFILE_H
+#define RT_ELFFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RT_ELF_MAX_PHDRS 128
+#define RT_ELF_MAX_DYN 4096
+#define RT_ELF_MAX_NEEDED 64
+#define RT_ELF_MAX_SYMS 1000000
+#define RT_ELF_MAX_NAME 256
+#define RT_ELF_MAX_TABLES 3
+#define RT_ELF_BUDGET (256u << 20)
+
+struct rt_elf_load {
+	uint64_t offset, vaddr, filesz, memsz;
+	uint32_t flags; /* PF_R, PF_W, PF_X */
+};
+
+/* A symbol table and its strings, as file offsets, within the file. */
+struct rt_elf_table {
+	uint64_t sym_off, sym_count;
+	uint64_t str_off, str_size;
+};
+
+struct rt_elf {
+	int fd; /* the caller's */
+	char name[RT_ELF_MAX_NAME]; /* for messages */
+	uint64_t size;
+	uint64_t budget; /* bytes that may still be read */
+	uint16_t type;	 /* ET_EXEC or ET_DYN */
+	uint16_t machine;
+	uint64_t entry;
+	struct rt_elf_load load[RT_ELF_MAX_PHDRS];
+	size_t n_loads;
+	bool has_interp;
+	/* PT_DYNAMIC; n_dyn 0: the file has none */
+	uint64_t dyn_vaddr, dyn_off;
+	size_t n_dyn;
+	uint64_t debug_index; /* of DT_DEBUG's entry, n_dyn if there is none */
+	uint64_t dynstr_off, dynstr_size;
+	uint64_t needed[RT_ELF_MAX_NEEDED]; /* offsets in .dynstr */
+	size_t n_needed;
+	uint64_t soname, rpath, runpath; /* offsets in .dynstr, 0: none */
+	/* where symbols are looked up, in this order */
+	struct rt_elf_table table[RT_ELF_MAX_TABLES];
+	size_t n_tables;
+	uint8_t build_id[64];
+	size_t build_id_len;
+};
+
+/* Reads headers, dynamic section, tables and build-id of an open file, which stays the caller's and has to stay open.
+ * `name` is for messages (copied). */
+int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen);
+
+struct rt_elf_symbol {
+	const char *name; /* set by the caller, at most RT_ELF_MAX_NAME - 1 bytes */
+	bool found;	  /* the rest is 0 unless found */
+	uint64_t value, size;
+	uint8_t type; /* STT_* */
+	uint16_t section;
+};
+
+/* Looks up defined symbols by their exact names, all of them in one pass over each table; symbol versions are not told apart. Returns 0 also if
+ * some or all were not found. */
+int rt_elf_find_symbols(struct rt_elf *elf, struct rt_elf_symbol *symbols, size_t count, char *err, size_t errlen);
+
+/* File offset of a virtual address, and how many bytes from there on are in the same segment. -ENOENT: not in the file. */
+int rt_elf_offset(const struct rt_elf *elf, uint64_t vaddr, uint64_t *offset, uint64_t *avail);
+
+/* Reads `len` bytes at a virtual address, all of them or none: -ENOENT if the file has none there (.bss too), -EIO if it ended early. */
+int rt_elf_read_vaddr(struct rt_elf *elf, uint64_t vaddr, void *buf, size_t len);
+
+/* A string of .dynstr (DT_NEEDED, DT_SONAME, DT_RUNPATH). -ENOENT: none; -ENAMETOOLONG: more than `len` bytes with its end. */
+int rt_elf_string(struct rt_elf *elf, uint64_t index, char *buf, size_t len);
+
+/* Lowest p_vaddr of the executable segments: the kernel's mm->start_code is the load bias and this. -ENOENT: there is none. */
+int rt_elf_exec_vaddr(const struct rt_elf *elf, uint64_t *vaddr);
+
+/* Link-time address of the DT_DEBUG entry's value, where the dynamic linker stores the address of its list. -ENOENT: there is none. */
+int rt_elf_debug_vaddr(const struct rt_elf *elf, uint64_t *vaddr);
+
+#endif

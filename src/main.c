@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#include <locale.h>
+#include <stdio.h>
+
+#include "log.h"
+#include "opts.h"
+#include "session.h"
+
+int main(int argc, char **argv)
+{
+	struct rt_opts opts;
+	int status;
+
+	setlocale(LC_CTYPE, "");
+	status = rt_opts_parse(argc, argv, stdout, stderr, &opts);
+	if (status)
+		return status;
+	if (!opts.shown) {
+		rt_log_set_level(opts.verbosity);
+		status = rt_session_run(&opts);
+	}
+	rt_opts_free(&opts);
+	return status;
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#include "opts.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "taglog.h"
+#include "units.h"
+
+#define RT_NAME "ramtrack-bpf"
+
+/* Options without a letter. */
+enum rt_opt_key {
+	RT_OPT_JSON_GROWTH = 0x100,
+	RT_OPT_LANG,
+	RT_OPT_TAG,
+	RT_OPT_NO_FOLLOW,
+	RT_OPT_SAMPLE_HZ,
+	RT_OPT_PYTHON_ENTRY,
+	RT_OPT_STRICT,
+	RT_OPT_COLOR,
+	RT_OPT_USAGE,
+};
+
+static const struct argp_option rt_options[] = {
+	{NULL, 0, NULL, 0, "What to trace:", 1},
+	{"pid", 'p', "PID", 0, "Attach to process PID and its descendants; may be given several times", 1},
+	{"no-follow", RT_OPT_NO_FOLLOW, NULL, 0, "Only the named processes, no descendants", 1},
+	{"profile", 'P', "NAME|FILE", 0, "Phase profile: an installed one's name or a file (default: vllm)", 1},
+	{"duration", 'd', "TIME", 0, "Stop after TIME: 30, 30s, 5m, 1h, 500ms", 1},
+	{NULL, 0, NULL, 0, "Output:", 2},
+	{"output", 'o', "FILE", 0, "The tagged log goes to FILE instead of standard output", 2},
+	{"json", 'j', "FILE", 0, "Write NDJSON records to FILE, - for standard output", 2},
+	{"json-growth", RT_OPT_JSON_GROWTH, NULL, 0, "NDJSON: also every change with its stack", 2},
+	{"lang", RT_OPT_LANG, "zh|en", 0, "Language of the log and of the labels (default: zh)", 2},
+	{"tag", RT_OPT_TAG, "TEXT", 0,
+	 "Text of the tag that ends each line; empty: no tag (default: " RT_TAG_DEFAULT ")", 2},
+	{"min-size", 'z', "SIZE", 0,
+	 "No line for a change smaller than SIZE: 4096, 64K, 1M, 1.5G (default: 0, all)", 2},
+	{"timestamps", 'T', NULL, 0, "Wall-clock time before each line", 2},
+	{"color", RT_OPT_COLOR, "auto|always|never", 0, "Colour the log (default: auto; NO_COLOR, CLICOLOR_FORCE)", 2},
+	{NULL, 0, NULL, 0, "How to look:", 3},
+	{"sample-hz", RT_OPT_SAMPLE_HZ, "N", 0,
+	 "How often a running thread's phase is looked at between changes (default: 100; 0: never)", 3},
+	{"python-entry", RT_OPT_PYTHON_ENTRY, "auto|off|uprobe", 0,
+	 "Exact function-entry probes; uprobe is dear, auto leaves it off (default: auto)", 3},
+	{"strict", RT_OPT_STRICT, NULL, 0, "Exit status 6 when anything was lost or left unaccounted", 3},
+	{NULL, 0, NULL, 0, "Messages:", 4},
+	{"verbose", 'v', NULL, 0, "More messages on standard error", 4},
+	{"quiet", 'q', NULL, 0, "Only errors on standard error", 4},
+	{"version", 'V', NULL, 0, "Print the version", 4},
+	{"help", 'h', NULL, 0, "Print this help", 4},
+	{"usage", RT_OPT_USAGE, NULL, OPTION_HIDDEN, "Print a short usage message", 4},
+	{NULL, 0, NULL, 0, NULL, 0},
+};
+
+static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]";
+
+static const char rt_opts_doc[] =
+	"Charges every change of RSS of a starting Python program (vLLM by default) to the phase that caused it: "
+	"a log line at the beginning and end of each phase, then a summary."
+	"\v"
+	"Exit status: 0 good; 1 error; 2 usage; 3 no such target, or not one that can be traced; 4 privilege missing; "
+	"5 kernel feature missing; 6 incomplete under --strict; with -- COMMAND the command's own status (128+N for "
+	"signal N) once it ran.\n\n"
+	"Example: sudo " RT_NAME " -p \"$(pgrep -of 'vllm serve')\"";
+
+/* What the parser works on. */
+struct rt_opts_state {
+	FILE *out, *err;
+	struct rt_opts opts;
+	int status; /* exit status once something was refused */
+	bool separator; /* a -- was seen */
+};
+
+/* ---- messages ---- */
+
+/* Says what is wrong with the command line. Returns what the argp parser returns to stop. */
+__attribute__((format(printf, 2, 3)))
+static error_t rt_opts_refuse(struct rt_opts_state *state, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(state->err, RT_NAME ": ");
+	va_start(args, format);
+	vfprintf(state->err, format, args);
+	va_end(args);
+	fprintf(state->err, "\nTry '" RT_NAME " --help' for all options.\n");
+	state->status = RT_EXIT_USAGE;
+	return EINVAL;
+}
+
+static error_t rt_opts_refuse_value(struct rt_opts_state *state, const char *option, const char *value,
+				    const char *allowed)
+{
+	char *safe = rt_text_escape(value, 100);
+	error_t err = rt_opts_refuse(state, "%s: '%s' is not allowed; give %s", option, safe ? safe : "?", allowed);
+
+	free(safe);
+	return err;
+}
+
+/* ---- values ---- */
+
+static error_t rt_opts_pid(struct rt_opts_state *state, const char *text)
+{
+	struct rt_opts *opts = &state->opts;
+	uint64_t pid;
+	uint32_t *more;
+	size_t i;
+
+	if (rt_number_parse(text, 1, RT_PID_MAX, &pid))
+		return rt_opts_refuse_value(state, "-p/--pid", text,
+					    "a process id from 1 to 4194304 (-p may be repeated)");
+	for (i = 0; i < opts->n_pids; i++) {
+		if (opts->pids[i] == pid)
+			return 0;
+	}
+	more = reallocarray(opts->pids, opts->n_pids + 1, sizeof(*more));
+	if (!more) {
+		fprintf(state->err, RT_NAME ": out of memory reading the command line; free some and try again\n");
+		state->status = 1;
+		return ENOMEM;
+	}
+	opts->pids = more;
+	more[opts->n_pids++] = (uint32_t)pid;
+	return 0;
+}
+
+static error_t rt_opts_duration(struct rt_opts_state *state, const char *text)
+{
+	uint64_t ns;
+
+	if (rt_time_parse(text, &ns) || !ns)
+		return rt_opts_refuse_value(state, "-d/--duration", text,
+					    "a time above 0 such as 30, 30s, 5m, 1h or 500ms");
+	state->opts.duration_ns = ns;
+	return 0;
+}
+
+static error_t rt_opts_min_size(struct rt_opts_state *state, const char *text)
+{
+	if (rt_size_parse(text, &state->opts.min_size))
+		return rt_opts_refuse_value(state, "-z/--min-size", text, "a size such as 4096, 64K, 1M or 1.5G");
+	return 0;
+}
+
+static error_t rt_opts_sample_hz(struct rt_opts_state *state, const char *text)
+{
+	uint64_t hz;
+
+	if (rt_number_parse(text, 0, RT_SAMPLE_HZ_MAX, &hz))
+		return rt_opts_refuse_value(state, "--sample-hz", text, "a number from 0 to 10000");
+	state->opts.sample_hz = (unsigned int)hz;
+	return 0;
+}
+
+static error_t rt_opts_text(struct rt_opts_state *state, const char *option, const char *text, const char *allowed,
+			    const char **value)
+{
+	if (!*text)
+		return rt_opts_refuse_value(state, option, text, allowed);
+	*value = text;
+	return 0;
+}
+
+struct rt_opts_word {
+	const char *name;
+	int value;
+};
+
+/* One of a few words. Returns its value, or -1. */
+static int rt_opts_word_find(const struct rt_opts_word *words, const char *text)
+{
+	for (; words->name; words++) {
+		if (!strcmp(words->name, text))
+			return words->value;
+	}
+	return -1;
+}
+
+static error_t rt_opts_lang(struct rt_opts_state *state, const char *text)
+{
+	static const struct rt_opts_word words[] = {{"zh", RT_LANG_ZH}, {"en", RT_LANG_EN}, {NULL, 0}};
+	int lang = rt_opts_word_find(words, text);
+
+	if (lang < 0)
+		return rt_opts_refuse_value(state, "--lang", text, "zh or en");
+	state->opts.lang = (enum rt_lang)lang;
+	return 0;
+}
+
+static error_t rt_opts_color(struct rt_opts_state *state, const char *text)
+{
+	static const struct rt_opts_word words[] = {
+		{"auto", RT_COLOR_AUTO}, {"always", RT_COLOR_ALWAYS}, {"never", RT_COLOR_NEVER}, {NULL, 0},
+	};
+	int color = rt_opts_word_find(words, text);
+
+	if (color < 0)
+		return rt_opts_refuse_value(state, "--color", text, "auto, always or never");
+	state->opts.color = (enum rt_color)color;
+	return 0;
+}
+
+static error_t rt_opts_python_entry(struct rt_opts_state *state, const char *text)
+{
+	static const struct rt_opts_word words[] = {
+		{"auto", RT_ENTRY_AUTO}, {"off", RT_ENTRY_OFF}, {"uprobe", RT_ENTRY_UPROBE}, {NULL, 0},
+	};
+	int entry = rt_opts_word_find(words, text);
+
+	if (!strcmp(text, "usdt") || !strcmp(text, "watch"))
+		return rt_opts_refuse(state, "--python-entry: '%s' is not in this version; give auto, off or uprobe",
+				      text);
+	if (entry < 0)
+		return rt_opts_refuse_value(state, "--python-entry", text, "auto, off or uprobe");
+	state->opts.python_entry = (enum rt_python_entry)entry;
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+/* What no single option can tell. */
+static error_t rt_opts_check(struct rt_opts_state *state)
+{
+	struct rt_opts *opts = &state->opts;
+
+	if (state->separator && !opts->command)
+		return rt_opts_refuse(state, "nothing stands after --; give -- COMMAND [ARG...], "
+					     "or -p PID for a running process");
+	if (!opts->n_pids && !opts->command)
+		return rt_opts_refuse(state, "no target; give -p PID for a running process, "
+					     "or -- COMMAND [ARG...] to start one");
+	if (opts->n_pids && opts->command)
+		return rt_opts_refuse(state, "-p %u and -- %s cannot be traced in one run; give one of the two",
+				      opts->pids[0], opts->command[0]);
+	if (opts->output && opts->json && !strcmp(opts->output, opts->json))
+		return rt_opts_refuse(state, "-o/--output and -j/--json both write to '%s'; give two different files",
+				      opts->json);
+	if (opts->output && !strcmp(opts->output, "-"))
+		opts->output = NULL;
+	else if (!opts->output && opts->json && !strcmp(opts->json, "-"))
+		opts->log_to_stderr = true;
+	if (opts->json_growth && !opts->json)
+		return rt_opts_refuse(state, "--json-growth needs -j/--json; give -j FILE, "
+					     "or -j - for standard output");
+	return 0;
+}
+
+static error_t rt_opts_argument(struct rt_opts_state *state, struct argp_state *argp, char *arg)
+{
+	char *safe;
+	error_t err;
+
+	if (argp->quoted && argp->next > argp->quoted) {
+		/* All the rest is the command's, whatever it looks like. */
+		state->opts.command = &argp->argv[argp->next - 1];
+		argp->next = argp->argc;
+		return 0;
+	}
+	safe = rt_text_escape(arg, 100);
+	err = rt_opts_refuse(state, "'%s' is not an option; give -- before a command to start, -p before a process id",
+			     safe ? safe : "?");
+	free(safe);
+	return err;
+}
+
+/* --help, --version, --usage: print, and read no further. */
+static error_t rt_opts_show(struct rt_opts_state *state, struct argp_state *argp, int key)
+{
+	if (key == 'V')
+		fprintf(state->out, RT_NAME " %s\n", RT_VERSION);
+	else
+		argp_state_help(argp, state->out, key == 'h' ? ARGP_HELP_STD_HELP : ARGP_HELP_USAGE);
+	state->opts.shown = true;
+	argp->next = argp->argc;
+	return 0;
+}
+
+static error_t rt_opts_flag(struct rt_opts *opts, int key)
+{
+	switch (key) {
+	case RT_OPT_JSON_GROWTH:
+		opts->json_growth = true;
+		return 0;
+	case 'T':
+		opts->timestamps = true;
+		return 0;
+	case RT_OPT_NO_FOLLOW:
+		opts->follow = false;
+		return 0;
+	case RT_OPT_STRICT:
+		opts->strict = true;
+		return 0;
+	case 'v':
+		opts->verbosity = opts->verbosity < 0 ? 1 : opts->verbosity + 1;
+		return 0;
+	case 'q':
+		opts->verbosity = -1;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
+{
+	static const char file[] = "the name of a file, or - for standard output";
+	struct rt_opts_state *state = argp->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		argp->out_stream = state->out;
+		argp->err_stream = state->err;
+		return 0;
+	case 'p':
+		return rt_opts_pid(state, arg);
+	case 'P':
+		return rt_opts_text(state, "-P/--profile", arg, "the name of an installed profile, or a file",
+				    &state->opts.profile);
+	case 'd':
+		return rt_opts_duration(state, arg);
+	case 'o':
+		return rt_opts_text(state, "-o/--output", arg, file, &state->opts.output);
+	case 'j':
+		return rt_opts_text(state, "-j/--json", arg, file, &state->opts.json);
+	case RT_OPT_LANG:
+		return rt_opts_lang(state, arg);
+	case RT_OPT_TAG:
+		state->opts.tag = arg;
+		return 0;
+	case 'z':
+		return rt_opts_min_size(state, arg);
+	case RT_OPT_SAMPLE_HZ:
+		return rt_opts_sample_hz(state, arg);
+	case RT_OPT_PYTHON_ENTRY:
+		return rt_opts_python_entry(state, arg);
+	case RT_OPT_COLOR:
+		return rt_opts_color(state, arg);
+	case 'V':
+	case 'h':
+	case RT_OPT_USAGE:
+		return rt_opts_show(state, argp, key);
+	case ARGP_KEY_ARG:
+		return rt_opts_argument(state, argp, arg);
+	case ARGP_KEY_END:
+		state->separator = argp->quoted;
+		return state->opts.shown ? 0 : rt_opts_check(state);
+	default:
+		return rt_opts_flag(&state->opts, key);
+	}
+}
+
+int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *opts)
+{
+	static const struct argp argp = {rt_options, rt_opts_key, rt_opts_args, rt_opts_doc, NULL, NULL, NULL};
+	struct rt_opts_state state = {
+		.out = out,
+		.err = err,
+		.opts = {.profile = "vllm", .tag = RT_TAG_DEFAULT, .follow = true, .sample_hz = 100},
+	};
+	error_t failed;
+
+	argp_err_exit_status = RT_EXIT_USAGE;
+	/* IN_ORDER: a stray word ends the options there, so that its message names it and not something behind it. */
+	failed = argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &state);
+	if (failed) {
+		rt_opts_free(&state.opts);
+		return state.status ? state.status : RT_EXIT_USAGE;
+	}
+	*opts = state.opts;
+	return 0;
+}
+
+void rt_opts_free(struct rt_opts *opts)
+{
+	free(opts->pids);
+	*opts = (struct rt_opts){0};
+}
+
+bool rt_opts_use_color(enum rt_color color, const char *no_color, const char *clicolor_force, bool terminal)
+{
+	if (color != RT_COLOR_AUTO)
+		return color == RT_COLOR_ALWAYS;
+	if (no_color && *no_color)
+		return false;
+	if (clicolor_force && *clicolor_force && strcmp(clicolor_force, "0"))
+		return true;
+	return terminal;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * opts.h - the command line.
+ */
+#ifndef RT_OPTS_H
+#define RT_OPTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "profile.h"
+
+#ifndef RT_VERSION
+#define RT_VERSION "0.1.0" /* the build says otherwise */
+#endif
+
+/* Exit status of a command line that is refused. */
+#define RT_EXIT_USAGE 2
+
+/* The largest PID that Linux gives (PID_MAX_LIMIT, include/linux/threads.h). */
+#define RT_PID_MAX 4194304
+#define RT_SAMPLE_HZ_MAX 10000
+
+enum rt_python_entry { RT_ENTRY_AUTO, RT_ENTRY_OFF, RT_ENTRY_UPROBE };
+enum rt_color { RT_COLOR_AUTO, RT_COLOR_ALWAYS, RT_COLOR_NEVER };
+
+/* Strings and `command` point into argv. */
+struct rt_opts {
+	bool shown; /* --help or --version was asked for and printed: nothing else to do */
+
+	uint32_t *pids; /* in the order given, each once; owned */
+	size_t n_pids;
+	char **command; /* NULL, or what stands after --, ending in NULL */
+
+	const char *profile; /* name or file; "vllm" */
+	uint64_t duration_ns; /* 0: until the targets end */
+	const char *output; /* of the tagged log; NULL: standard output */
+	const char *json; /* NULL: none; "-": standard output */
+	bool log_to_stderr; /* NDJSON takes standard output and no -o was given */
+	bool json_growth;
+	enum rt_lang lang;
+	const char *tag; /* never NULL; "": none */
+	int64_t min_size;
+	bool timestamps;
+	bool follow;
+	unsigned int sample_hz;
+	enum rt_python_entry python_entry;
+	bool strict;
+	enum rt_color color;
+	int verbosity; /* -1: quiet, 0, 1 and more: the number of -v */
+};
+
+/*
+ * Reads the command line. What --help and --version print goes to `out`, messages to `err` (an unknown option's
+ * first line comes from the C library and goes to standard error). Returns 0 (see `shown`; free with
+ * rt_opts_free), or the exit status: RT_EXIT_USAGE, or 1 without memory. Then *opts is untouched.
+ */
+int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *opts);
+
+void rt_opts_free(struct rt_opts *opts);
+
+/* Colour or none? --color always and never decide; else NO_COLOR, then CLICOLOR_FORCE, then whether the log
+ * goes to a terminal. The two variables as getenv gives them. */
+bool rt_opts_use_color(enum rt_color color, const char *no_color, const char *clicolor_force, bool terminal);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#define _GNU_SOURCE
+#include "outputs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "probe.h" /* enum rt_status */
+
+static int open_file(const char *path, const char *option, FILE **out)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f) {
+		rt_log_error("%s %s: cannot be written: %s; give a file in a directory that you may write to", option, path,
+			     strerror(errno));
+		return RT_ERROR;
+	}
+	*out = f;
+	return RT_OK;
+}
+
+int rt_outputs_open(struct rt_outputs *o, const struct rt_opts *opts)
+{
+	int status = RT_OK;
+
+	*o = (struct rt_outputs){
+		.log_file = opts->log_to_stderr ? stderr : stdout,
+		.log_name = opts->log_to_stderr ? "standard error" : "standard output",
+		.lang = opts->lang,
+	};
+	o->summary_file = o->log_file;
+	if (opts->output) {
+		o->log_name = opts->output;
+		o->log_file = NULL;
+		status = open_file(opts->output, "-o", &o->log_file);
+		/* The summary stays on standard output, unless the NDJSON has it. */
+		o->summary_file = opts->json && !strcmp(opts->json, "-") ? o->log_file : stdout;
+	}
+	if (!status && opts->json) {
+		o->json_name = opts->json;
+		if (!strcmp(opts->json, "-")) {
+			o->json_file = stdout;
+			o->json_name = "standard output";
+		} else {
+			status = open_file(opts->json, "-j", &o->json_file);
+		}
+	}
+	return status;
+}
+
+int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt_account *account, int64_t wall_offset_ns)
+{
+	struct rt_taglog_config config = {
+		.out = o->log_file,
+		.lang = opts->lang,
+		.tag = opts->tag,
+		.min_size = opts->min_size,
+		.timestamps = opts->timestamps,
+		.wall_offset_ns = wall_offset_ns,
+		.color = rt_opts_use_color(opts->color, getenv("NO_COLOR"), getenv("CLICOLOR_FORCE"), isatty(fileno(o->log_file))),
+	};
+	struct rt_sink sink;
+
+	o->log = rt_taglog_new(&config);
+	if (!o->log)
+		goto no_memory;
+	sink = rt_taglog_sink(o->log);
+	if (rt_account_add_sink(account, &sink))
+		goto no_memory;
+	if (o->json_file) {
+		o->json = rt_json_new(o->json_file, opts->lang);
+		if (!o->json)
+			goto no_memory;
+		sink = rt_json_sink(o->json);
+		if (rt_account_add_sink(account, &sink))
+			goto no_memory;
+	}
+	return RT_OK;
+no_memory:
+	rt_log_error("out of memory");
+	return RT_ERROR;
+}
+
+void rt_outputs_start(struct rt_outputs *o, const struct rt_json_start *start)
+{
+	if (o->json)
+		rt_json_start(o->json, start);
+}
+
+static void report(struct rt_outputs *o, const char *name, int err)
+{
+	if (o->reported)
+		return;
+	o->reported = 1;
+	rt_log_error("%s: writing failed: %s%s", name, strerror(-err),
+		     err == -ENOSPC ? "; free some space, or write to another disk: what follows is lost" :
+		     err == -EPIPE  ? "; its reader is gone" :
+				      "");
+}
+
+int rt_outputs_error(struct rt_outputs *o)
+{
+	int err = o->log ? rt_taglog_error(o->log) : 0;
+
+	if (err) {
+		report(o, o->log_name, err);
+		return err;
+	}
+	err = o->json ? rt_json_error(o->json) : 0;
+	if (err)
+		report(o, o->json_name, err);
+	return err;
+}
+
+int rt_outputs_finish(struct rt_outputs *o, const struct rt_summary *summary, const struct rt_self_cost *cost)
+{
+	int err;
+
+	if (o->json)
+		rt_json_summary(o->json, summary, cost);
+	err = o->log && rt_taglog_error(o->log) && o->summary_file == o->log_file ?
+		      0 : /* nothing more goes there, and it is said below */
+		      rt_report_print(o->summary_file, o->lang, summary, cost);
+	if (err)
+		report(o, o->summary_file == stdout ? "standard output" : o->log_name, err);
+	return rt_outputs_error(o) || err ? RT_ERROR : RT_OK;
+}
+
+static void close_file(struct rt_outputs *o, FILE *f, const char *name)
+{
+	if (!f || f == stdout || f == stderr)
+		return;
+	if (fclose(f))
+		report(o, name, -errno);
+}
+
+void rt_outputs_close(struct rt_outputs *o)
+{
+	rt_taglog_free(o->log);
+	rt_json_free(o->json);
+	close_file(o, o->log_file, o->log_name);
+	close_file(o, o->json_file, o->json_name);
+}

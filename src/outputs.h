@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/* outputs.h - where the log, the NDJSON and the summary go: files opened before anything else, errors of writing reported once. */
+#ifndef RT_OUTPUTS_H
+#define RT_OUTPUTS_H
+
+#include <stdio.h>
+
+#include "account.h"
+#include "json.h"
+#include "opts.h"
+#include "taglog.h"
+
+struct rt_outputs {
+	FILE *log_file;	 /* -o, or standard output or error */
+	FILE *json_file; /* -j, or NULL */
+	const char *log_name, *json_name;
+	FILE *summary_file;
+	enum rt_lang lang;
+	struct rt_taglog *log;
+	struct rt_json *json;
+	int reported; /* an error of writing was said */
+};
+
+/* Opens the files. Returns an exit status (enum rt_status), errors logged. */
+int rt_outputs_open(struct rt_outputs *outputs, const struct rt_opts *opts);
+
+/* Creates the log and the NDJSON output and adds them to the account. */
+int rt_outputs_begin(struct rt_outputs *outputs, const struct rt_opts *opts, struct rt_account *account,
+		     int64_t wall_offset_ns);
+
+void rt_outputs_start(struct rt_outputs *outputs, const struct rt_json_start *start);
+
+/* First error of writing of any output as -errno, logged the first time; 0: none. A reader that closed its pipe is one, too. */
+int rt_outputs_error(struct rt_outputs *outputs);
+
+/* Writes the summaries. Returns an exit status. */
+int rt_outputs_finish(struct rt_outputs *outputs, const struct rt_summary *summary, const struct rt_self_cost *cost);
+
+void rt_outputs_close(struct rt_outputs *outputs);
+
+#endif

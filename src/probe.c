@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#define _GNU_SOURCE
+#include "probe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "rt_config.h"
+
+#include "ramtrack.skel.h"
+
+#define FLUSH_AGE_NS 80000000ull /* a run older than this is sent at its thread's next event */
+#define FLUSH_HZ 20		 /* clock samples that only flush, when none are asked for */
+#define MAX_ENTRIES 16		 /* interpreters with an entry probe */
+#define TARGET_ADOPT 1		 /* enum rt_target in bpf/life.bpf.h */
+#define TARGET_EXEC 2
+
+struct rt_probe {
+	struct ramtrack *skel;
+	struct ring_buffer *ring;
+	rt_record_fn on_record;
+	void *ctx;
+	struct rt_probe_config config;
+	int cpus;
+	bool raw;
+	int stats_fd;
+	struct bpf_link **samples; /* one per CPU */
+	struct bpf_link *entries[MAX_ENTRIES];
+	struct entry_site {
+		dev_t dev;
+		ino_t ino;
+	} entry_sites[MAX_ENTRIES];
+	size_t n_entries;
+	uint32_t n_pyoffs;
+	struct rt_pyoff pyoffs[RT_MAX_PYOFFS];
+	struct rt_probe_cost final_cost; /* kept when programs are detached */
+};
+
+/* libbpf's own words: kept for the error message, shown as they come with -v. */
+static char libbpf_said[1024];
+
+static int on_libbpf_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char text[1024];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	if (rt_log_level() > 0) { /* whole: a verifier's log has thousands of lines */
+		va_list again;
+
+		va_copy(again, args);
+		vfprintf(stderr, format, again);
+		va_end(again);
+	}
+	vsnprintf(text, sizeof(text), format, args);
+	text[strcspn(text, "\n")] = 0;
+	if (level == LIBBPF_WARN && !libbpf_said[0])
+		snprintf(libbpf_said, sizeof(libbpf_said), "%s", text);
+	return 0;
+}
+
+/* Which status and advice an errno of the bpf system call deserves. */
+static int bpf_refused(const char *what, int err)
+{
+	if (err == -EPERM || err == -EACCES) {
+		rt_log_error("%s: %s: loading BPF programs needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH "
+			     "(and no kernel lockdown in mode confidentiality); run it as: sudo ramtrack-bpf ...%s%s",
+			     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
+		return RT_NO_PRIVILEGE;
+	}
+	rt_log_error("%s: %s: this kernel refuses what ramtrack-bpf needs (Linux 6.2 or newer with CONFIG_DEBUG_INFO_BTF, CONFIG_BPF_SYSCALL "
+		     "and CONFIG_BPF_EVENTS); run it with -v for libbpf's and the verifier's messages%s%s",
+		     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
+	return RT_NO_FEATURE;
+}
+
+/* Are the RSS counters per-CPU counters (6.2 and newer), and is there BTF at all? */
+static int check_kernel(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	const struct btf_type *mm;
+	bool percpu = false;
+	int id;
+
+	if (!btf) {
+		rt_log_error("kernel: no BTF type information at /sys/kernel/btf/vmlinux: boot a kernel built with CONFIG_DEBUG_INFO_BTF=y "
+			     "(Debian 12 and newer, RHEL 9, Ubuntu 22.04 have it)");
+		return RT_NO_FEATURE;
+	}
+	id = btf__find_by_name_kind(btf, "trace_event_raw_rss_stat", BTF_KIND_STRUCT);
+	if (id < 0) {
+		btf__free(btf);
+		rt_log_error("kernel: it has no tracepoint kmem:rss_stat: boot Linux 6.2 or newer with CONFIG_TRACEPOINTS=y");
+		return RT_NO_FEATURE;
+	}
+	id = btf__find_by_name_kind(btf, "percpu_counter", BTF_KIND_STRUCT);
+	mm = btf__type_by_id(btf, (uint32_t)btf__find_by_name_kind(btf, "mm_struct", BTF_KIND_STRUCT));
+	/* mm_struct wraps its members into an anonymous struct. */
+	for (int depth = 0; mm && depth < 2 && !percpu; depth++) {
+		const struct btf_member *m = btf_members(mm);
+		const struct btf_type *inner = NULL;
+
+		for (int i = 0; i < btf_vlen(mm); i++, m++) {
+			const struct btf_type *t = btf__type_by_id(btf, m->type);
+			const char *name = btf__name_by_offset(btf, m->name_off);
+
+			if (!strcmp(name, "rss_stat"))
+				percpu = btf_is_array(t) && id > 0 && (int)btf_array(t)->type == id;
+			else if (!*name && i == 0 && btf_is_struct(t))
+				inner = t;
+		}
+		mm = inner;
+	}
+	btf__free(btf);
+	if (percpu)
+		return RT_OK;
+	rt_log_error("kernel: its RSS counters (mm_struct.rss_stat) are not per-CPU counters, so changes cannot be seen page by page: "
+		     "boot Linux 6.2 or newer");
+	return RT_NO_FEATURE;
+}
+
+static int on_ring(void *ctx, void *data, size_t size)
+{
+	struct rt_probe *p = ctx;
+
+	p->on_record(p->ctx, data, size);
+	return 0; /* a negative value would end the poll: malformed records are the accounting core's to count */
+}
+
+static int load(struct rt_probe *p)
+{
+	struct ramtrack *skel = ramtrack__open();
+	uint32_t cpus = (uint32_t)p->cpus;
+	int err;
+
+	if (!skel)
+		return -errno;
+	p->skel = skel;
+	skel->rodata->cfg.cpus = cpus;
+	skel->rodata->cfg.follow = p->config.follow;
+	skel->rodata->cfg.want_line_tables = p->config.want_line_tables;
+	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
+	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
+	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
+	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
+	bpf_map__set_max_entries(skel->maps.code_scratch, 4 * cpus);
+	bpf_program__set_autoload(skel->progs.rss_stat_btf, !p->raw);
+	bpf_program__set_autoload(skel->progs.rss_stat_raw, p->raw);
+	err = ramtrack__load(skel);
+	if (err) {
+		ramtrack__destroy(skel);
+		p->skel = NULL;
+	}
+	return err;
+}
+
+/* Where each CPU's part of a per-CPU allocation lies: only a program that runs there can tell. */
+static int setup_cpus(struct rt_probe *p)
+{
+	int fd = bpf_program__fd(p->skel->progs.setup_cpu), err = 0, done = 0;
+
+	for (int cpu = 0; cpu < p->cpus; cpu++) {
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = (uint32_t)cpu);
+
+		err = bpf_prog_test_run_opts(fd, &opts);
+		if (!err && opts.retval) {
+			rt_log_error("CPU %d: the program that finds its per-CPU area failed (%u): report this with your kernel's version", cpu,
+				     opts.retval);
+			return RT_NO_FEATURE;
+		}
+		done += !err; /* ENXIO: possible, but not online */
+	}
+	return done ? RT_OK : bpf_refused("running a BPF program on each CPU", err);
+}
+
+int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, void *ctx, struct rt_probe **out)
+{
+	struct rt_probe *p;
+	int err, status;
+
+	libbpf_set_print(on_libbpf_print);
+	status = check_kernel();
+	if (status)
+		return status;
+	p = calloc(1, sizeof(*p));
+	if (!p) {
+		rt_log_error("out of memory");
+		return RT_ERROR;
+	}
+	p->config = *config;
+	p->on_record = on_record;
+	p->ctx = ctx;
+	p->stats_fd = -1;
+	p->cpus = libbpf_num_possible_cpus();
+	p->raw = config->force_raw;
+	err = load(p);
+	if (err && err != -EPERM && !p->raw) {
+		rt_log_detail("rss_stat with BTF refused (%s): trying the raw tracepoint", strerror(-err));
+		p->raw = true;
+		err = load(p);
+	}
+	if (err) {
+		status = bpf_refused("loading the BPF programs", err);
+		rt_probe_close(p);
+		return status;
+	}
+	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.ring), on_ring, p, NULL);
+	if (!p->ring) {
+		status = bpf_refused("mapping the ring buffer", -errno);
+		rt_probe_close(p);
+		return status;
+	}
+	status = setup_cpus(p);
+	if (status) {
+		rt_probe_close(p);
+		return status;
+	}
+	p->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME); /* without it our own cost is not known: said in the summary as 0 */
+	*out = p;
+	return RT_OK;
+}
+
+static void detach(struct rt_probe *p)
+{
+	struct ramtrack *s = p->skel;
+	struct bpf_link **links[] = {
+		&s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
+		&s->links.task_renamed, &s->links.process_fork, &s->links.process_exec, &s->links.process_exit,
+	};
+
+	for (size_t i = 0; i < p->n_entries; i++)
+		bpf_link__destroy(p->entries[i]);
+	p->n_entries = 0;
+	for (int i = 0; p->samples && i < p->cpus; i++)
+		bpf_link__destroy(p->samples[i]);
+	free(p->samples);
+	p->samples = NULL;
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
+		bpf_link__destroy(*links[i]);
+		*links[i] = NULL;
+	}
+}
+
+void rt_probe_close(struct rt_probe *p)
+{
+	if (!p)
+		return;
+	if (p->skel) {
+		detach(p);
+		ring_buffer__free(p->ring);
+		ramtrack__destroy(p->skel);
+	}
+	if (p->stats_fd >= 0)
+		close(p->stats_fd);
+	free(p);
+}
+
+const char *rt_probe_source(const struct rt_probe *p)
+{
+	return p->raw ? "rss_stat (raw tracepoint)" : "rss_stat (tp_btf)";
+}
+
+static uint64_t fnv(const char *text, size_t len)
+{
+	uint64_t h = RT_FNV_BASIS;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)text[i]) * RT_FNV_PRIME;
+	return h;
+}
+
+/* The key that the kernel side computes of a code object with this name and file (bpf/pycode.bpf.h). */
+static uint64_t name_key(const char *function, const char *file)
+{
+	uint64_t q = fnv(function, strlen(function));
+	const char *base, *two;
+
+	if (!file || !*file)
+		return RT_NAME_KEY0(q);
+	base = strrchr(file, '/');
+	if (!base)
+		return RT_NAME_KEY1(q, fnv(file, strlen(file)));
+	for (two = base; two > file && two[-1] != '/'; two--)
+		;
+	return RT_NAME_KEY2(q, fnv(two, strlen(two)));
+}
+
+int rt_probe_add_name(struct rt_probe *p, const char *function, const char *file, uint32_t flags)
+{
+	uint64_t key = name_key(function, file);
+	uint32_t old = 0;
+	int fd = bpf_map__fd(p->skel->maps.names);
+
+	if (!bpf_map_lookup_elem(fd, &key, &old))
+		flags |= old;
+	if (bpf_map_update_elem(fd, &key, &flags, BPF_ANY)) {
+		rt_log_error("profile: function %s in %s: %s: a profile can name at most %d functions", function, file ? file : "any file",
+			     strerror(errno), RT_MAX_NAMES);
+		return RT_ERROR;
+	}
+	return RT_OK;
+}
+
+static int pyoff_index(struct rt_probe *p, const struct rt_pyoff *off, uint32_t *index)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->n_pyoffs; i++)
+		if (!memcmp(&p->pyoffs[i], off, sizeof(*off)))
+			break;
+	if (i == RT_MAX_PYOFFS) {
+		rt_log_error("more than %d kinds of Python interpreters at a time: this one's processes are shown without phases", RT_MAX_PYOFFS);
+		return RT_ERROR;
+	}
+	if (i == p->n_pyoffs) {
+		if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.pyoffs), &i, off, BPF_ANY)) {
+			rt_log_error("map pyoffs: %s", strerror(errno));
+			return RT_ERROR;
+		}
+		p->pyoffs[p->n_pyoffs++] = *off;
+	}
+	*index = i;
+	return RT_OK;
+}
+
+int rt_probe_add_bin(struct rt_probe *p, const struct rt_bin_key *key, struct rt_bin *bin, const struct rt_pyoff *off)
+{
+	if (bin->kind != RT_BIN_NONE && pyoff_index(p, off, &bin->pyoff))
+		return RT_ERROR;
+	if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.bins), key, bin, BPF_ANY)) {
+		rt_log_error("map bins: %s: more than %d different executables were run; further ones are shown without phases", strerror(errno),
+			     RT_MAX_BINS);
+		return RT_ERROR;
+	}
+	__atomic_add_fetch(&p->skel->bss->globals.bins_epoch, 1, __ATOMIC_SEQ_CST);
+	return RT_OK;
+}
+
+bool rt_probe_knows_bin(const struct rt_probe *p, const struct rt_bin_key *key)
+{
+	struct rt_bin bin;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.bins), key, &bin);
+}
+
+static int attach_samples(struct rt_probe *p)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.freq = 1,
+		.sample_freq = p->config.sample_hz > FLUSH_HZ ? p->config.sample_hz : FLUSH_HZ,
+	};
+	int online = 0, err = 0;
+
+	p->samples = calloc((size_t)p->cpus, sizeof(*p->samples));
+	if (!p->samples)
+		return bpf_refused("clock samples", -ENOMEM);
+	for (int cpu = 0; cpu < p->cpus; cpu++) {
+		int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+
+		if (fd < 0) {
+			err = -errno;
+			continue;
+		}
+		p->samples[cpu] = bpf_program__attach_perf_event(p->skel->progs.clock_sample, fd);
+		if (!p->samples[cpu]) {
+			err = -errno;
+			close(fd);
+			continue;
+		}
+		online++;
+	}
+	return online ? RT_OK : bpf_refused("perf_event_open of a software clock", err);
+}
+
+int rt_probe_attach(struct rt_probe *p)
+{
+	struct ramtrack *s = p->skel;
+	struct {
+		struct bpf_program *prog;
+		struct bpf_link **link;
+		const char *what;
+	} hooks[] = {
+		/* births and deaths first: what is adopted later must not fork unseen */
+		{s->progs.process_exit, &s->links.process_exit, "tracepoint sched_process_exit"},
+		{s->progs.process_exec, &s->links.process_exec, "tracepoint sched_process_exec"},
+		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork"},
+		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename"},
+		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch"},
+		{p->raw ? s->progs.rss_stat_raw : s->progs.rss_stat_btf,
+		 p->raw ? &s->links.rss_stat_raw : &s->links.rss_stat_btf, "tracepoint rss_stat"},
+	};
+
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
+		*hooks[i].link = p->raw && i == 5 ? bpf_program__attach_raw_tracepoint(hooks[i].prog, "rss_stat") :
+						    bpf_program__attach(hooks[i].prog);
+		if (!*hooks[i].link)
+			return bpf_refused(hooks[i].what, -errno);
+	}
+	return attach_samples(p);
+}
+
+int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
+{
+	struct bpf_link *link;
+	struct stat st;
+
+	if (stat(path, &st)) {
+		rt_log_error("%s: entry probe: %s", path, strerror(errno));
+		return RT_ERROR;
+	}
+	for (size_t i = 0; i < p->n_entries; i++)
+		if (p->entry_sites[i].dev == st.st_dev && p->entry_sites[i].ino == st.st_ino)
+			return RT_OK; /* several executables share one libpython */
+	if (p->n_entries == MAX_ENTRIES) {
+		rt_log_error("%s: entry probes are already on %d interpreters; this one gets none", path, MAX_ENTRIES);
+		return RT_ERROR;
+	}
+	link = bpf_program__attach_uprobe(p->skel->progs.eval_entry, false, -1, path, offset);
+	if (!link)
+		return bpf_refused("entry probe on the interpreter loop (--python-entry uprobe)", -errno);
+	p->entry_sites[p->n_entries] = (struct entry_site){st.st_dev, st.st_ino};
+	p->entries[p->n_entries++] = link;
+	return RT_OK;
+}
+
+static int set_target(struct rt_probe *p, pid_t pid, uint32_t how)
+{
+	uint32_t key = (uint32_t)pid;
+
+	if (!bpf_map_update_elem(bpf_map__fd(p->skel->maps.targets), &key, &how, BPF_ANY))
+		return RT_OK;
+	rt_log_error("process %d: cannot be put on the list of targets: %s", (int)pid, strerror(errno));
+	return RT_ERROR;
+}
+
+int rt_probe_target_exec(struct rt_probe *p, pid_t pid)
+{
+	return set_target(p, pid, TARGET_EXEC);
+}
+
+/* Runs an iterator over all tasks once. */
+static int iterate(struct bpf_program *prog, const char *what)
+{
+	struct bpf_link *link = bpf_program__attach_iter(prog, NULL);
+	char sink[256];
+	int fd, err = 0;
+
+	if (!link)
+		return bpf_refused(what, -errno);
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0) {
+		err = -errno;
+		bpf_link__destroy(link);
+		return bpf_refused(what, err);
+	}
+	while (read(fd, sink, sizeof(sink)) > 0)
+		;
+	close(fd);
+	bpf_link__destroy(link);
+	return RT_OK;
+}
+
+int rt_probe_adopt(struct rt_probe *p, const pid_t *pids, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int status = set_target(p, pids[i], TARGET_ADOPT);
+
+		if (status)
+			return status;
+	}
+	return iterate(p->skel->progs.adopt_tasks, "iterating over tasks");
+}
+
+int rt_probe_fd(const struct rt_probe *p)
+{
+	return ring_buffer__epoll_fd(p->ring);
+}
+
+void rt_probe_consume(struct rt_probe *p)
+{
+	ring_buffer__consume(p->ring);
+}
+
+static void snapshot(struct rt_probe *p, uint64_t final)
+{
+	uint64_t args[1] = {final};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(p->skel->progs.snapshot), &opts))
+		rt_log_error("reading the final counters: %s: unaccounted bytes are not known", strerror(errno));
+}
+
+void rt_probe_finish(struct rt_probe *p)
+{
+	rt_probe_consume(p);
+	snapshot(p, 0); /* while changes still come in: are the running sums those of the kernel? */
+	rt_probe_cost(p, &p->final_cost);
+	detach(p);
+	usleep(20000); /* a program that was running when its link went has ended */
+	iterate(p->skel->progs.flush_tasks, "collecting what threads still hold");
+	snapshot(p, 1);
+	rt_probe_consume(p);
+}
+
+void rt_probe_new_generation(struct rt_probe *p, uint32_t *node, uint32_t *code)
+{
+	struct rt_globals *g = &p->skel->bss->globals;
+
+	__atomic_add_fetch(&g->generation, 1, __ATOMIC_SEQ_CST);
+	*node = __atomic_load_n(&g->next_node, __ATOMIC_SEQ_CST);
+	*code = __atomic_load_n(&g->next_code, __ATOMIC_SEQ_CST);
+}
+
+void rt_probe_counters(const struct rt_probe *p, uint64_t out[RT_COUNTERS])
+{
+	size_t row = RT_COUNTERS * sizeof(uint64_t);
+	uint64_t *values = calloc((size_t)p->cpus, row);
+	uint32_t zero = 0;
+
+	memset(out, 0, row);
+	if (values && !bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.counters), &zero, values))
+		for (int cpu = 0; cpu < p->cpus; cpu++)
+			for (int i = 0; i < RT_COUNTERS; i++)
+				out[i] += values[(size_t)cpu * RT_COUNTERS + (size_t)i];
+	free(values);
+}
+
+/* What the kernel says a map takes: /proc/self/fdinfo, line "memlock:". */
+static uint64_t map_bytes(int fd)
+{
+	char path[64], line[256];
+	unsigned long long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "memlock: %llu", &n) == 1)
+			break;
+	fclose(f);
+	return n;
+}
+
+void rt_probe_cost(const struct rt_probe *p, struct rt_probe_cost *out)
+{
+	struct bpf_program *prog;
+	struct bpf_map *map;
+
+	if (p->final_cost.n_progs) {
+		*out = p->final_cost;
+		return;
+	}
+	memset(out, 0, sizeof(*out));
+	bpf_object__for_each_program(prog, p->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+		int fd = bpf_program__fd(prog);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) || !info.run_cnt)
+			continue;
+		out->runs += info.run_cnt;
+		out->ns += info.run_time_ns;
+		out->missed += info.recursion_misses;
+		if (out->n_progs < RT_PROG_COSTS)
+			out->prog[out->n_progs++] = (struct rt_prog_cost){bpf_program__name(prog), info.run_cnt, info.run_time_ns,
+									   info.recursion_misses};
+	}
+	bpf_object__for_each_map(map, p->skel->obj)
+		out->map_bytes += map_bytes(bpf_map__fd(map));
+}

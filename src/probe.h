@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * probe.h - the kernel side, from user space: loads and attaches the BPF programs, hands over what they send. The only includer of the skeleton.
+ *
+ * Functions that can fail log the reason and return an exit status of the tool (enum rt_status), 0 for success.
+ */
+#ifndef RT_PROBE_H
+#define RT_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "report.h" /* struct rt_prog_cost */
+#include "rt_abi.h"
+#include "rt_bin.h"
+#include "rt_pyoff.h"
+
+enum rt_status { /* exit statuses of the tool */
+	RT_OK = 0,
+	RT_ERROR = 1,
+	RT_USAGE = 2,
+	RT_NO_TARGET = 3,
+	RT_NO_PRIVILEGE = 4,
+	RT_NO_FEATURE = 5,
+	RT_INCOMPLETE = 6,
+};
+
+struct rt_probe;
+
+struct rt_probe_config {
+	bool follow;		 /* descendants too */
+	bool want_line_tables;	 /* of every code object */
+	bool force_raw;		 /* rss_stat as a raw tracepoint even where BTF would do */
+	unsigned int sample_hz;	 /* 0: clock samples only flush */
+};
+
+/* Called for each record; must return quickly. The record lies in the ring buffer: valid during the call only. */
+typedef void (*rt_record_fn)(void *ctx, const void *record, size_t size);
+
+/* Loads everything, attaches nothing yet. *out is to be closed with rt_probe_close. */
+int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, void *ctx, struct rt_probe **out);
+void rt_probe_close(struct rt_probe *probe);
+
+/* Name of the hook that feeds RSS changes: "rss_stat (tp_btf)", ... */
+const char *rt_probe_source(const struct rt_probe *probe);
+
+/* Names of the profile: `flags` is enum rt_name_flags; `file` may be NULL: any file. */
+int rt_probe_add_name(struct rt_probe *probe, const char *function, const char *file, uint32_t flags);
+
+/* An executable and, if there is Python in it, its layout. `bin->pyoff` is filled in here. */
+int rt_probe_add_bin(struct rt_probe *probe, const struct rt_bin_key *key, struct rt_bin *bin, const struct rt_pyoff *off);
+bool rt_probe_knows_bin(const struct rt_probe *probe, const struct rt_bin_key *key);
+
+/* Attaches everything but the entry probes. */
+int rt_probe_attach(struct rt_probe *probe);
+
+/* An entry probe on the interpreter loop at `offset` of the file, for all followed processes that run it. */
+int rt_probe_attach_entry(struct rt_probe *probe, const char *path, uint64_t offset);
+
+/* Follow from its next exec on (a process that we are about to start), or adopt the processes named, which run already. */
+int rt_probe_target_exec(struct rt_probe *probe, pid_t pid);
+int rt_probe_adopt(struct rt_probe *probe, const pid_t *pids, size_t count);
+
+/* Becomes readable when the ring fills up or a process was born or died. */
+int rt_probe_fd(const struct rt_probe *probe);
+
+/* Delivers everything that is in the ring. */
+void rt_probe_consume(struct rt_probe *probe);
+
+/* Detaches, and delivers what threads still hold and a SNAP record of each address space. */
+void rt_probe_finish(struct rt_probe *probe);
+
+/* Start new tries; everything numbered up to *node and *code is given up as soon as each thread has been looked at again. */
+void rt_probe_new_generation(struct rt_probe *probe, uint32_t *node, uint32_t *code);
+
+void rt_probe_counters(const struct rt_probe *probe, uint64_t out[RT_COUNTERS]);
+
+#define RT_PROG_COSTS 8
+
+struct rt_probe_cost {
+	uint64_t runs, ns, missed;
+	uint64_t map_bytes; /* kernel memory of the maps; task storage comes on top, as threads appear */
+	struct rt_prog_cost prog[RT_PROG_COSTS];
+	size_t n_progs;
+};
+
+void rt_probe_cost(const struct rt_probe *probe, struct rt_probe_cost *out);
+
+#endif

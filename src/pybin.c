@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#include "pybin.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pyoff.h"
+
+enum rt_pybin_symbol {
+	RT_SYM_RUNTIME,
+	RT_SYM_VERSION,
+	RT_SYM_EVAL,
+	RT_SYMS,
+};
+
+bool rt_pybin_is_libpython(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	name = name ? name + 1 : path;
+	return !strncmp(name, "libpython", 9) && strstr(name, ".so");
+}
+
+int rt_pybin_needed(struct rt_elf *exe, char *buf, size_t len)
+{
+	char name[RT_ELF_MAX_NAME];
+
+	for (size_t i = 0; i < exe->n_needed; i++) {
+		if (rt_elf_string(exe, exe->needed[i], name, sizeof(name)) || !rt_pybin_is_libpython(name))
+			continue;
+		if (strlen(name) >= len)
+			return -ENAMETOOLONG;
+		strcpy(buf, name);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* Py_Version is an unsigned long with PY_VERSION_HEX in it. */
+static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symbol, uint32_t *hex, char *err, size_t errlen)
+{
+	uint64_t value;
+	int code;
+
+	if (!symbol->found) {
+		snprintf(err, errlen, "%s holds a CPython older than 3.11 (it has no Py_Version), which this version of ramtrack-bpf "
+			 "cannot read; run the program with CPython 3.11, 3.12 or 3.13", elf->name);
+		return -ENOTSUP;
+	}
+	code = rt_elf_read_vaddr(elf, symbol->value, &value, sizeof(value));
+	if (!code && value && value <= UINT32_MAX) {
+		*hex = (uint32_t)value;
+		return 0;
+	}
+	snprintf(err, errlen, "%s: cannot read the value of its symbol Py_Version%s; the file may be damaged or still being written: install it again",
+		 elf->name, code ? "" : " (it is no version)");
+	return code ? code : -EINVAL;
+}
+
+static int rt_pybin_layout(struct rt_elf *elf, uint32_t hex, uint64_t runtime, struct rt_pyoff *off, char *err, size_t errlen)
+{
+	uint8_t debug[RT_PYOFF_DEBUG_LEN];
+	char why[512];
+	bool from_debug;
+	uint64_t stated;
+	int code = rt_pyoff_supported(hex, &from_debug, why, sizeof(why));
+
+	if (!code && !from_debug)
+		return rt_pyoff_by_version(hex >> 24, hex >> 16 & 0xff, off);
+	if (!code) {
+		code = rt_elf_read_vaddr(elf, runtime, debug, sizeof(debug));
+		if (code)
+			snprintf(why, sizeof(why), "cannot read the debug offsets at its symbol _PyRuntime");
+		else
+			code = rt_pyoff_from_debug(debug, sizeof(debug), off, why, sizeof(why));
+	}
+	if (!code) {
+		memcpy(&stated, debug + 8, sizeof(stated));
+		if (stated == hex)
+			return 0;
+		snprintf(why, sizeof(why), "its debug offsets are of another version than Py_Version says");
+		code = -EINVAL;
+	}
+	snprintf(err, errlen, "%s: %s", elf->name, why);
+	return code;
+}
+
+/* _PyRuntime has to lie in a segment; how large it really is, only the layout's author knows. */
+static bool rt_pybin_is_mapped(const struct rt_elf *elf, uint64_t vaddr)
+{
+	for (size_t i = 0; i < elf->n_loads; i++)
+		if (vaddr >= elf->load[i].vaddr && vaddr - elf->load[i].vaddr < elf->load[i].memsz)
+			return true;
+	return false;
+}
+
+/* For an entry probe: a probe on anything but the first instruction of code that is really there is refused by leaving the offset 0. */
+static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol, struct rt_pybin *py)
+{
+	static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
+	uint8_t first[4];
+	uint64_t avail;
+
+	if (!symbol->found || symbol->type != STT_FUNC || rt_elf_read_vaddr(elf, symbol->value, first, sizeof(first)))
+		return;
+	for (size_t i = 0; i < elf->n_loads; i++) {
+		const struct rt_elf_load *load = &elf->load[i];
+
+		if ((load->flags & PF_X) && symbol->value >= load->vaddr && symbol->value - load->vaddr < load->filesz &&
+		    !rt_elf_offset(elf, symbol->value, &py->eval_offset, &avail))
+			py->eval_endbr = elf->machine == EM_X86_64 && !memcmp(first, endbr64, sizeof(first));
+	}
+}
+
+/* The fields of struct rt_bin that say where the interpreter is. */
+static int rt_pybin_place(struct rt_elf *exe, struct rt_elf *lib, const struct rt_elf_symbol *sym, struct rt_bin *bin, char *err,
+			  size_t errlen)
+{
+	struct rt_elf *elf = lib ? lib : exe;
+
+	bin->kind = lib ? RT_BIN_SHARED : RT_BIN_STATIC;
+	bin->version_off = sym[RT_SYM_VERSION].value;
+	if (rt_elf_exec_vaddr(exe, &bin->exec_vaddr)) {
+		snprintf(err, errlen, "%s: has no executable segment", exe->name);
+		return -ENOEXEC;
+	}
+	if (!rt_pybin_is_mapped(elf, sym[RT_SYM_RUNTIME].value)) {
+		snprintf(err, errlen, "%s: its symbol _PyRuntime lies outside of the program", elf->name);
+		return -ENOEXEC;
+	}
+	if (!lib) {
+		bin->runtime_vaddr = sym[RT_SYM_RUNTIME].value;
+		return 0;
+	}
+	bin->lib_runtime_off = sym[RT_SYM_RUNTIME].value;
+	bin->lib_dynamic_vaddr = lib->dyn_vaddr;
+	if (!lib->n_dyn || rt_elf_debug_vaddr(exe, &bin->debug_vaddr)) {
+		snprintf(err, errlen, "%s: has no dynamic section that leads to its libraries (DT_DEBUG), so libpython cannot be found "
+			 "in its processes; start the interpreter directly, not through the dynamic linker", exe->name);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, char *err, size_t errlen)
+{
+	struct rt_elf_symbol sym[RT_SYMS] = {
+		[RT_SYM_RUNTIME] = {.name = "_PyRuntime"},
+		[RT_SYM_VERSION] = {.name = "Py_Version"},
+		[RT_SYM_EVAL] = {.name = "_PyEval_EvalFrameDefault"},
+	};
+	struct rt_elf *elf = lib ? lib : exe;
+	struct rt_pybin py = {0};
+	int code = rt_elf_find_symbols(elf, sym, RT_SYMS, err, errlen);
+
+	if (code)
+		return code;
+	if (!sym[RT_SYM_RUNTIME].found)
+		return 1;
+	py.runtime_vaddr = sym[RT_SYM_RUNTIME].value;
+	code = rt_pybin_version(elf, &sym[RT_SYM_VERSION], &py.bin.version_hex, err, errlen);
+	if (!code)
+		code = rt_pybin_layout(elf, py.bin.version_hex, py.runtime_vaddr, &py.off, err, errlen);
+	if (!code)
+		code = rt_pybin_place(exe, lib, sym, &py.bin, err, errlen);
+	if (code)
+		return code;
+	rt_pyoff_version_text(py.bin.version_hex, py.version, sizeof(py.version));
+	rt_pybin_eval(elf, &sym[RT_SYM_EVAL], &py);
+	*out = py;
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * pybin.h - what an ELF file says about the interpreter in it: the file side of pytarget, without processes.
+ */
+#ifndef RT_PYBIN_H
+#define RT_PYBIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elffile.h"
+#include "rt_bin.h"
+#include "rt_pyoff.h"
+
+struct rt_pybin {
+	struct rt_bin bin; /* pyoff is 0: the caller's */
+	struct rt_pyoff off;
+	char version[24];	/* "3.11.7" */
+	uint64_t runtime_vaddr; /* of _PyRuntime, in the file that holds the interpreter */
+	uint64_t eval_offset;	/* file offset of _PyEval_EvalFrameDefault there; 0: no such symbol */
+	bool eval_endbr;	/* it begins with endbr64 */
+};
+
+/* Reads the interpreter in `lib`, or with lib NULL the one that is linked into the executable.
+ * Returns 0; 1: no interpreter there (*out is untouched); negative: there is one, but it cannot be used: `err` says which, why and what to do. */
+int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, char *err, size_t errlen);
+
+/* The libpython that the executable is linked with (DT_NEEDED). Returns 0, or -ENOENT: with none. */
+int rt_pybin_needed(struct rt_elf *exe, char *buf, size_t len);
+
+/* Does the last component of `path` look like libpython3.11.so.1.0? */
+bool rt_pybin_is_libpython(const char *path);
+
+#endif

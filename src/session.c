@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#define _GNU_SOURCE
+/*
+ * One run: check the targets, open outputs, load, attach, adopt or launch, one epoll loop, detach, summary.
+ *
+ * The order matters. Targets and outputs are checked before anything is loaded, so that a mistake costs nothing. Hooks on births and deaths are
+ * attached before a target is adopted, so that no child is born unseen. The command after `--` is let go last.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "account.h"
+#include "json.h"
+#include "launch.h"
+#include "log.h"
+#include "outputs.h"
+#include "probe.h"
+#include "procfs.h"
+#include "rt_config.h"
+#include "watch.h"
+
+#define TICK_NS 50000000ull	 /* how often records are taken out of the ring at least */
+#define EAGER_TICK_NS 2000000ull /* while an interpreter is being looked for */
+#define WINDOW_NS 200000000ull	 /* records are sorted within: above the age at which a run is sent, see src/probe.c */
+#define NODES_KEPT 400000	 /* above it new tries are started */
+#define FORGET_NS 3000000000ull	 /* and after that time the old ones are given up */
+
+enum state { RUNNING, ENDING };
+
+struct session {
+	const struct rt_opts *opts;
+	struct rt_profile *profile;
+	struct rt_probe *probe;
+	struct rt_account *account;
+	struct rt_watch *watch;
+	struct rt_outputs outputs;
+	struct rt_launch launch;
+	enum state state;
+	const char *why; /* it ends, for the log */
+	int epoll_fd, signal_fd, timer_fd;
+	uint64_t tick_ns;
+	uint64_t deadline_ns;	   /* 0: none */
+	size_t targets_alive;
+	size_t procs_seen;
+	uint64_t forget_at_ns;	   /* 0: no generation is on its way out */
+	uint32_t forget_node, forget_code;
+	int command_status;	   /* wait status of the command, -1: it has not ended */
+	bool second_signal;
+};
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+static bool is_target(const struct session *s, uint32_t pid)
+{
+	for (size_t i = 0; i < s->opts->n_pids; i++)
+		if (s->opts->pids[i] == pid)
+			return true;
+	return s->opts->command && (uint32_t)s->launch.pid == pid;
+}
+
+/* ---- records ---- */
+
+static void on_record(void *ctx, const void *record, size_t size)
+{
+	struct session *s = ctx;
+	struct rt_rec_exit exited;
+	struct rt_hdr h;
+
+	rt_account_record(s->account, record, size); /* malformed ones are counted there */
+	if (size < sizeof(h))
+		return;
+	memcpy(&h, record, sizeof(h));
+	if (h.type != RT_REC_PROC && h.type != RT_REC_EXIT && h.type != RT_REC_RENAME)
+		return;
+	rt_watch_record(s->watch, record, size);
+	s->procs_seen += h.type == RT_REC_PROC;
+	if (size < sizeof(exited) || h.type != RT_REC_EXIT)
+		return;
+	memcpy(&exited, record, sizeof(exited));
+	if (is_target(s, exited.pid) && s->targets_alive && !--s->targets_alive && s->state == RUNNING) {
+		s->state = ENDING;
+		s->why = "the last target ended";
+	}
+}
+
+static int read_source(void *ctx, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len)
+{
+	struct session *s = ctx;
+
+	return rt_watch_read_source(s->watch, pid, file, text, len);
+}
+
+/* ---- before anything is loaded ---- */
+
+static int check_target(pid_t pid)
+{
+	struct rt_proc_stat stat;
+
+	if (rt_proc_stat(pid, &stat)) {
+		rt_log_error("process %d: no such process; find it with: pgrep -f 'vllm serve'", (int)pid);
+		return RT_NO_TARGET;
+	}
+	if (stat.kernel_thread) {
+		rt_log_error("process %d (%s): a kernel thread has no memory of its own; name a user process", (int)pid, stat.comm);
+		return RT_NO_TARGET;
+	}
+	if (stat.zombie) {
+		rt_log_error("process %d (%s): it has ended (a zombie that its parent has not waited for): nothing is left to trace; name a process "
+			     "that runs", (int)pid, stat.comm);
+		return RT_NO_TARGET;
+	}
+	return RT_OK;
+}
+
+static bool is_alive(pid_t pid)
+{
+	struct rt_proc_stat stat;
+
+	return !rt_proc_stat(pid, &stat) && !stat.zombie;
+}
+
+static uint64_t own_rss(void)
+{
+	struct rt_proc_memory memory;
+
+	return rt_proc_memory(getpid(), &memory) ? 0 : memory.rss;
+}
+
+static int check_targets(const struct rt_opts *opts)
+{
+	for (size_t i = 0; i < opts->n_pids; i++) {
+		int status = check_target((pid_t)opts->pids[i]);
+
+		if (status)
+			return status;
+		if ((pid_t)opts->pids[i] == getpid()) {
+			rt_log_error("process %d: that is ramtrack-bpf itself; name another one", (int)getpid());
+			return RT_NO_TARGET;
+		}
+	}
+	return RT_OK;
+}
+
+static struct rt_profile *find_profile(const char *name)
+{
+	static const char *const dirs[] = {"profiles", "../share/ramtrack-bpf/profiles"};
+	char exe[4096], path[8192];
+	char *error = NULL;
+	struct rt_profile *p = NULL;
+	ssize_t n;
+
+	if (strchr(name, '/') || (strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".yaml"))) {
+		p = rt_profile_read(name, &error);
+		if (!p)
+			rt_log_error("%s", error ? error : "out of memory");
+		free(error);
+		return p;
+	}
+	/* A name: beside the build, beside the installed binary, where it was configured to be installed. */
+	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = 0;
+	for (int i = 0; i < 3 && !p; i++) {
+		char *slash;
+
+		if (i < 2) {
+			slash = strrchr(exe, '/');
+			if (!slash)
+				continue;
+			*slash = 0; /* directory of the binary */
+			if (i == 0) {
+				slash = strrchr(exe, '/');
+				snprintf(path, sizeof(path), "%.*s/%s/%s.yaml", (int)(slash ? slash - exe : 0), exe, dirs[0], name);
+			} else {
+				snprintf(path, sizeof(path), "%s/%s/%s.yaml", exe, dirs[1] + 3, name);
+			}
+		} else {
+			snprintf(path, sizeof(path), "%s/%s.yaml", RT_PROFILE_DIR, name);
+		}
+		if (access(path, R_OK))
+			continue;
+		p = rt_profile_read(path, &error);
+		if (!p) {
+			rt_log_error("%s", error ? error : "out of memory");
+			free(error);
+			return NULL;
+		}
+	}
+	if (!p)
+		rt_log_error("profile %s: not found among the installed profiles (%s); give a file: -P ./my.yaml", name, RT_PROFILE_DIR);
+	return p;
+}
+
+/* ---- setting up ---- */
+
+static int add_names(struct session *s)
+{
+	for (size_t i = 0; i < s->profile->n_phases; i++) {
+		const struct rt_phase *ph = &s->profile->phases[i];
+		uint32_t flags = ph->n_statements ? RT_NAME_STATEMENT : RT_NAME_FUNCTION;
+
+		for (size_t f = 0; f < ph->n_functions; f++) {
+			int status = ph->n_files ? RT_OK : rt_probe_add_name(s->probe, ph->functions[f], NULL, flags);
+
+			for (size_t k = 0; k < ph->n_files && !status; k++)
+				status = rt_probe_add_name(s->probe, ph->functions[f], ph->files[k], flags);
+			if (status)
+				return status;
+		}
+	}
+	return RT_OK;
+}
+
+static int own_switch(void)
+{
+	const char *text = getenv("VLLM_ENABLE_RAM_TRACKING");
+
+	if (!text || !*text)
+		return -1;
+	return strcmp(text, "0") ? 1 : 0;
+}
+
+static int open_kernel_side(struct session *s)
+{
+	const struct rt_opts *o = s->opts;
+	const char *raw = getenv("RAMTRACK_RSS_STAT");
+	struct rt_probe_config pc = {
+		.follow = o->follow,
+		.want_line_tables = o->json_growth,
+		.force_raw = raw && !strcmp(raw, "raw"),
+		.sample_hz = o->sample_hz,
+	};
+	struct rt_account_config ac = {
+		.profile = s->profile,
+		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
+		.window_ns = WINDOW_NS,
+		.want_growth = o->json_growth,
+		.ignore_mute = own_switch() == 1,
+		.read_source = read_source,
+		.ctx = s,
+	};
+	struct rt_watch_config wc = {.entry_probes = o->python_entry == RT_ENTRY_UPROBE, .own_switch = own_switch()};
+	int status = rt_probe_open(&pc, on_record, s, &s->probe);
+
+	if (status)
+		return status;
+	s->account = rt_account_new(&ac);
+	if (!s->account) {
+		rt_log_error("out of memory");
+		return RT_ERROR;
+	}
+	wc.probe = s->probe;
+	wc.account = s->account;
+	s->watch = rt_watch_new(&wc);
+	if (!s->watch) {
+		rt_log_error("out of memory");
+		return RT_ERROR;
+	}
+	return add_names(s);
+}
+
+static int open_loop(struct session *s)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	s->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->signal_fd < 0 || s->timer_fd < 0 || s->epoll_fd < 0)
+		goto failed;
+	ev.data.fd = s->signal_fd;
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+		goto failed;
+	ev.data.fd = s->timer_fd;
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+		goto failed;
+	return RT_OK;
+failed:
+	rt_log_error("event loop: %s: raise the limit of open files (ulimit -n)", strerror(errno));
+	return RT_ERROR;
+}
+
+static int watch_ring(struct session *s)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = rt_probe_fd(s->probe)};
+
+	if (!epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+		return RT_OK;
+	rt_log_error("event loop: the ring buffer cannot be waited for: %s", strerror(errno));
+	return RT_ERROR;
+}
+
+static void set_tick(struct session *s, uint64_t ns)
+{
+	struct itimerspec t = {
+		.it_value = {.tv_nsec = (long)ns},
+		.it_interval = {.tv_nsec = (long)ns},
+	};
+
+	if (s->tick_ns == ns)
+		return;
+	s->tick_ns = ns;
+	timerfd_settime(s->timer_fd, 0, &t, NULL);
+}
+
+/* Processes that run already: the targets and, unless they alone were asked for, what descends from them. */
+static int adopt(struct session *s)
+{
+	const struct rt_opts *o = s->opts;
+	int status = RT_OK;
+
+	/* Twice: a child may be born between listing and adopting its parent. */
+	for (int round = 0; round < 2 && !status; round++) {
+		pid_t *all = NULL;
+		size_t n = 0;
+
+		for (size_t i = 0; i < o->n_pids; i++) {
+			pid_t *below = NULL, *grown;
+			int n_below = o->follow ? rt_proc_descendants((pid_t)o->pids[i], &below) : 0;
+
+			if (n_below < 0)
+				n_below = 0; /* it ended: said below */
+			grown = realloc(all, (n + (size_t)n_below + 1) * sizeof(*all));
+			if (!grown) {
+				free(below);
+				free(all);
+				rt_log_error("out of memory");
+				return RT_ERROR;
+			}
+			all = grown;
+			all[n++] = (pid_t)o->pids[i];
+			for (int k = 0; k < n_below; k++)
+				all[n++] = below[k];
+			free(below);
+		}
+		for (size_t i = 0; i < n; i++)
+			rt_watch_prepare(s->watch, all[i]);
+		status = rt_probe_adopt(s->probe, all, n);
+		free(all);
+	}
+	rt_probe_consume(s->probe);
+	if (status)
+		return status;
+	for (size_t i = 0; i < o->n_pids; i++)
+		if (is_alive((pid_t)o->pids[i]))
+			return RT_OK;
+	if (s->procs_seen)
+		return RT_OK; /* it was adopted, and ended then: there is something to tell */
+	rt_log_error("process %u: it ended while ramtrack-bpf attached; start the server by ramtrack-bpf instead: ramtrack-bpf -- COMMAND",
+		     (unsigned)o->pids[0]);
+	return RT_NO_TARGET;
+}
+
+static void write_start(struct session *s, uint64_t mono, uint64_t wall)
+{
+	struct utsname u;
+	uint32_t command = (uint32_t)s->launch.pid;
+	struct rt_json_start start = {
+		.version = RT_VERSION,
+		.profile = s->profile->name,
+		.mm_source = rt_probe_source(s->probe),
+		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : "off",
+		.wall_ns = wall,
+		.ts_ns = mono,
+		.targets = s->opts->command ? &command : s->opts->pids,
+		.n_targets = s->opts->command ? 1 : s->opts->n_pids,
+	};
+
+	start.kernel = uname(&u) ? "" : u.release;
+	rt_outputs_start(&s->outputs, &start);
+}
+
+static int begin(struct session *s)
+{
+	uint64_t mono = now_ns(CLOCK_MONOTONIC), wall = now_ns(CLOCK_REALTIME);
+	struct rt_launch *l = &s->launch;
+	int status;
+
+	if (s->opts->command && rt_launch_prepare(s->opts->command, l))
+		return RT_ERROR;
+	status = rt_outputs_begin(&s->outputs, s->opts, s->account, (int64_t)(wall - mono));
+	if (!status)
+		status = rt_probe_attach(s->probe);
+	if (status)
+		return status;
+	write_start(s, mono, wall);
+	if (s->opts->duration_ns)
+		s->deadline_ns = mono + s->opts->duration_ns;
+	if (!s->opts->command) {
+		s->targets_alive = s->opts->n_pids;
+		return adopt(s);
+	}
+	s->targets_alive = 1;
+	rt_watch_prepare_file(s->watch, s->opts->command[0]);
+	status = rt_probe_target_exec(s->probe, l->pid);
+	return status ? status : rt_launch_go(l, s->opts->command);
+}
+
+/* ---- the loop ---- */
+
+static void on_signals(struct session *s)
+{
+	struct signalfd_siginfo info;
+
+	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD) {
+			int status;
+
+			if (s->launch.pid > 0 && s->command_status < 0 && waitpid(s->launch.pid, &status, WNOHANG) == s->launch.pid)
+				s->command_status = status;
+			continue;
+		}
+		if (s->state == ENDING) {
+			s->second_signal = true;
+			continue;
+		}
+		s->state = ENDING;
+		s->why = strsignal((int)info.ssi_signo);
+	}
+}
+
+/* Memory of old stacks is given back by starting over: threads that live on are sent again under new numbers. */
+static void renew(struct session *s, uint64_t now)
+{
+	size_t nodes, codes;
+
+	if (s->forget_at_ns) {
+		if (now < s->forget_at_ns)
+			return;
+		rt_account_forget(s->account, s->forget_node, s->forget_code);
+		s->forget_at_ns = 0;
+		return;
+	}
+	rt_account_kept(s->account, &nodes, &codes);
+	if (nodes < NODES_KEPT)
+		return;
+	rt_probe_new_generation(s->probe, &s->forget_node, &s->forget_code);
+	s->forget_at_ns = now + FORGET_NS;
+}
+
+static void on_tick(struct session *s)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC), expired;
+
+	if (read(s->timer_fd, &expired, sizeof(expired)) < 0 && errno != EAGAIN)
+		rt_log_detail("timer: %s", strerror(errno));
+	rt_probe_consume(s->probe);
+	rt_account_advance(s->account, now);
+	set_tick(s, rt_watch_tick(s->watch, now) ? EAGER_TICK_NS : TICK_NS);
+	renew(s, now);
+	if (s->deadline_ns && now >= s->deadline_ns && s->state == RUNNING) {
+		s->state = ENDING;
+		s->why = "the time of --duration is over";
+	}
+	if (rt_outputs_error(&s->outputs) && s->state == RUNNING) {
+		s->state = ENDING;
+		s->why = "an output cannot be written";
+	}
+}
+
+static void loop(struct session *s)
+{
+	struct epoll_event events[8];
+
+	set_tick(s, TICK_NS);
+	while (s->state == RUNNING) {
+		int n = epoll_wait(s->epoll_fd, events, 8, -1);
+
+		for (int i = 0; i < n; i++) {
+			if (events[i].data.fd == s->signal_fd)
+				on_signals(s);
+			else if (events[i].data.fd == s->timer_fd)
+				on_tick(s);
+			else
+				rt_probe_consume(s->probe);
+		}
+	}
+}
+
+/* ---- the end ---- */
+
+static int finish(struct session *s)
+{
+	struct rt_probe_cost cost;
+	struct rt_self_cost self;
+	uint64_t counters[RT_COUNTERS];
+	const struct rt_summary *summary;
+	struct rusage usage;
+	int status;
+
+	rt_log_detail("ending: %s", s->why);
+	rt_probe_finish(s->probe);
+	on_signals(s);
+	rt_probe_counters(s->probe, counters);
+	rt_probe_cost(s->probe, &cost);
+	summary = rt_account_finish(s->account, now_ns(CLOCK_MONOTONIC), counters);
+	getrusage(RUSAGE_SELF, &usage);
+	self = (struct rt_self_cost){
+		.bpf_ns = cost.ns,
+		.bpf_runs = cost.runs,
+		.user_ns = (uint64_t)usage.ru_utime.tv_sec * 1000000000ull + (uint64_t)usage.ru_utime.tv_usec * 1000ull,
+		.sys_ns = (uint64_t)usage.ru_stime.tv_sec * 1000000000ull + (uint64_t)usage.ru_stime.tv_usec * 1000ull,
+		.rss_bytes = own_rss(),
+		.map_bytes = cost.map_bytes,
+		.progs = cost.prog,
+		.n_progs = cost.n_progs,
+	};
+	if (!summary) {
+		rt_log_error("out of memory for the summary");
+		return RT_ERROR;
+	}
+	status = rt_outputs_finish(&s->outputs, summary, &self);
+	if (!status && s->opts->strict && (summary->lost_records || summary->lost_stacks || summary->unaccounted)) {
+		rt_log_error("--strict: incomplete: %llu records and %llu stacks lost, %lld bytes unaccounted",
+			     (unsigned long long)summary->lost_records, (unsigned long long)summary->lost_stacks,
+			     (long long)summary->unaccounted);
+		return RT_INCOMPLETE;
+	}
+	return status;
+}
+
+/* The command's own status, if it has one by now. */
+static int command_status(struct session *s)
+{
+	int status = s->command_status;
+
+	if (status < 0 && s->targets_alive == 0) /* its exit was seen: it can be waited for */
+		while (waitpid(s->launch.pid, &status, 0) < 0 && errno == EINTR)
+			;
+	if (status < 0)
+		return RT_OK; /* it runs on */
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void tear_down(struct session *s)
+{
+	if (s->launch.go >= 0 && s->launch.pid > 0)
+		rt_launch_cancel(&s->launch);
+	rt_probe_close(s->probe);
+	rt_watch_free(s->watch);
+	rt_account_free(s->account);
+	rt_outputs_close(&s->outputs);
+	rt_profile_free(s->profile);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	if (s->timer_fd >= 0)
+		close(s->timer_fd);
+}
+
+int rt_session_run(const struct rt_opts *opts)
+{
+	struct session s = {
+		.opts = opts,
+		.epoll_fd = -1,
+		.signal_fd = -1,
+		.timer_fd = -1,
+		.command_status = -1,
+		.launch = {.go = -1, .failed = -1},
+	};
+	int status = check_targets(opts);
+
+	if (status)
+		return status;
+	s.profile = find_profile(opts->profile);
+	if (!s.profile)
+		return RT_ERROR;
+	if (own_switch() == 0)
+		rt_log_notice("VLLM_ENABLE_RAM_TRACKING=0 in ramtrack-bpf's own environment: no phase of any process is shown");
+	status = rt_outputs_open(&s.outputs, opts);
+	if (!status)
+		status = open_loop(&s);
+	if (!status)
+		status = open_kernel_side(&s);
+	if (!status)
+		status = watch_ring(&s);
+	if (!status)
+		status = begin(&s);
+	if (!status) {
+		loop(&s);
+		status = finish(&s);
+		if (!status && opts->command)
+			status = command_status(&s);
+	}
+	tear_down(&s);
+	return status;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * sink.h - what the accounting core tells its outputs (tagged log, NDJSON), and the summary that it keeps.
+ *
+ * Everything here is computed, owned by the core and valid during the call only (the summary: until rt_account_free).
+ * All sizes are bytes, all times CLOCK_MONOTONIC nanoseconds. Strings that come from the target are hostile bytes: valid UTF-8
+ * is guaranteed (others are replaced), control characters are not removed; each output escapes for its own format.
+ */
+#ifndef RT_SINK_H
+#define RT_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "profile.h"
+#include "rt_abi.h"
+
+struct rt_sizes {
+	int64_t total; /* = file + anon + shmem */
+	int64_t kind[RT_KINDS];
+};
+
+/* One process from birth (fork, first exec, or the moment of attaching) to its end. */
+struct rt_proc_view {
+	uint32_t pid, ppid;
+	const char *name;    /* role of the title ("EngineCore" of "VLLM::EngineCore"), else comm */
+	const char *comm, *exe, *cmdline; /* "" if not known */
+	const char *python;  /* "3.11.7" or NULL */
+	bool muted;	     /* tracking switched off by its environment */
+	bool first;	     /* the first target: its log lines carry no name */
+	int depth;	     /* in the tree of followed processes, 0: a root */
+	bool ended;
+	uint32_t wait_status; /* if ended: as waitpid's */
+	uint64_t start_ns, end_ns;
+	struct rt_sizes start, now; /* RSS at the baseline; RSS now or at its end */
+	int64_t peak;
+};
+
+enum rt_proc_event { RT_EV_ATTACH, RT_EV_EXEC, RT_EV_FORK, RT_EV_EXIT, RT_EV_TITLE };
+
+enum rt_edge { RT_ENTER, RT_EXIT };
+
+/* A phase, over one call (on_phase) or added up over calls (summary). */
+struct rt_phase_view {
+	const struct rt_phase *phase;
+	const struct rt_phase *const *path; /* outermost first, this phase last */
+	size_t path_len;
+	uint32_t tid;
+	uint32_t call;	/* on_phase: 1, 2, ... per process and phase; summary: number of calls */
+	uint64_t start_ns, end_ns;	   /* summary: first start, last end */
+	uint64_t start_ns_min, end_ns_max; /* bounds: the edge lies in [start_ns_min, start_ns], [end_ns, end_ns_max] */
+	uint64_t duration_ns;	/* summary: added up */
+	bool exact;		/* both edges by an entry probe or known otherwise */
+	int64_t rss_start, rss_end;
+	struct rt_sizes delta;	/* change of the process's RSS between start and end: inclusive */
+	int64_t own;		/* charged to this phase and to no phase nested in it: its thread and its helper threads */
+	int64_t gained, released, reused; /* charged here and in nested phases; >= 0 */
+	int64_t helper;		/* of the net charge (own and nested): by threads without a phase of their own */
+	int64_t peak;		/* highest RSS of the process while it was open */
+	int64_t tree_delta;	/* change of the descendants' RSS */
+	uint64_t minor_faults, major_faults;
+	bool open;		/* summary: still open when the run ended */
+};
+
+struct rt_checkpoint_view {
+	uint64_t ts_ns;
+	uint32_t tid;
+	const struct rt_phase *phase;
+	enum rt_edge edge;
+	int64_t delta;		/* since the process's previous checkpoint (or the baseline) */
+	int64_t total;		/* rss - baseline */
+	struct rt_sizes rss;
+	int64_t reused;		/* exit: as in the phase; enter: 0 */
+	int64_t tree_delta;	/* exit: as in the phase; enter: 0 */
+};
+
+struct rt_frame_view {
+	const char *function, *file;
+	int line; /* 0: not known */
+};
+
+struct rt_growth_view {
+	uint64_t ts_ns;
+	uint32_t tid;
+	struct rt_sizes delta;
+	uint32_t stack; /* 0: none */
+	const struct rt_phase *phase; /* innermost, or NULL */
+};
+
+struct rt_sink {
+	void *ctx;
+	void (*on_process)(void *ctx, const struct rt_proc_view *proc, enum rt_proc_event event, uint64_t ts_ns);
+	void (*on_checkpoint)(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp);
+	void (*on_phase)(void *ctx, const struct rt_proc_view *proc, const struct rt_phase_view *phase);
+	/* Only if rt_account_config.want_growth: */
+	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count); /* innermost first, once an id */
+	void (*on_growth)(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth);
+};
+
+/* ---- the summary ---- */
+
+struct rt_outside_view { /* growth outside any phase */
+	const char *module; /* dotted module name or file, or "<helper threads>", "<interpreter start>", "<stack unreadable>", "<no Python>" */
+	struct rt_sizes net;
+	int64_t gained, released;
+};
+
+struct rt_proc_summary {
+	struct rt_proc_view proc;
+	const struct rt_phase_view *phases; /* nesting order: a phase follows the one it is nested in */
+	size_t n_phases;
+	const struct rt_outside_view *outside; /* largest |net| first, at most 20, then "<others>" */
+	size_t n_outside;
+	int64_t outside_net;
+	int64_t ambiguous_net; /* of outside_net: changed while several threads had a phase, by a thread with none and no creator in one */
+	int64_t helper_by_creator, helper_by_only; /* net charge decided by the creator's phase / the only thread with a phase */
+	int64_t cause_net[RT_CAUSES]; /* not the work of a line: reclaim, khugepaged, remote; [RT_CAUSE_SELF] is 0 */
+	int64_t unaccounted; /* exact RSS change minus the sum of all charges: 0 on a good run */
+};
+
+enum rt_not_hit {
+	RT_NH_FUNCTION_NOT_SEEN,   /* no frame of such a function was on any stack looked at */
+	RT_NH_SOURCE_UNREADABLE,   /* function seen, its source could not be read */
+	RT_NH_STATEMENT_NOT_FOUND, /* function and source seen, no statement matches */
+	RT_NH_STATEMENT_NOT_SEEN,  /* statement found, but no look fell into it */
+};
+
+struct rt_not_hit_view {
+	const struct rt_phase *phase;
+	enum rt_not_hit why;
+	const char *detail; /* file that was looked at, or "" */
+};
+
+struct rt_summary {
+	uint64_t duration_ns;
+	const struct rt_proc_summary *procs; /* tree order: a process follows its parent */
+	size_t n_procs;
+	const struct rt_not_hit_view *not_hit;
+	size_t n_not_hit;
+	int64_t unaccounted; /* sum of absolute values */
+	uint64_t lost_records, lost_stacks; /* from the kernel's counters and malformed or late records */
+	uint64_t late_records;	/* came after the window within which records are sorted; their charge counts, its phase may be wrong */
+	uint64_t counters[RT_COUNTERS];
+};
+
+#endif
