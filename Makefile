@@ -18,7 +18,7 @@ B        := build
 
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
-ALLFLAGS  = -std=gnu11 $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
+ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
 	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
 BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
 LIBS     := -lbpf -lelf -lz -lyaml -ljansson
@@ -109,7 +109,7 @@ test-host: $(B)/host/test_walk
 
 $(B)/host/test_walk: tests/host/test_walk.c $(wildcard tests/host/shim/*/*.h tests/host/*.h bpf/*.h include/*.h) | $(B)
 	mkdir -p $(B)/host
-	$(CLANG) -std=gnu11 $(SAN) -fno-sanitize=alignment -Wall -Wno-unused-function -Wno-unused-variable -Itests/host/shim -Iinclude -Itests/host -o $@ $< -lcmocka
+	$(CLANG) -std=gnu11 -D_GNU_SOURCE= $(SAN) -fno-sanitize=alignment -Wall -Wno-unused-function -Wno-unused-variable -Itests/host/shim -Iinclude -Itests/host -o $@ $< -lcmocka
 
 test-e2e: all
 	@tests/run.sh e2e

@@ -116,7 +116,7 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	const struct rt_pyoff *po;
 	struct rt_shadow *sh;
 	u32 key = s->pyoff;
-	u64 tstate, tip;
+	u64 tip;
 	int err = -1;
 
 	seen->node = 0;
@@ -125,8 +125,7 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	po = bpf_map_lookup_elem(&pyoffs, &key);
 	if (!po)
 		return 0;
-	tstate = rt_tstate_find(t, s, po, task->thread.fsbase);
-	tip = tstate ? rt_tstate_frame(po, tstate) : 0;
+	tip = rt_current_frame(t, s, po, task->thread.fsbase);
 	if (!tip && !entry) {
 		if (!s->seen_frame)
 			seen->flags = RT_RUN_NOT_YET;
@@ -156,7 +155,7 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	}
 	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
 		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
-		int at = rt_frame_fetch(sh, entry);
+		long at = rt_frame_fetch(sh, entry, entry, &sh->lo, &sh->hi);
 		struct rt_look l = {.t = t, .s = s, .sh = sh, .po = po};
 		struct rt_walk_entry *w = &sh->w[0];
 
@@ -203,7 +202,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 					 u64 now, const struct rt_seen *seen, const struct rt_delta *d, bool edge)
 {
 	struct rt_run *run = &t->run;
-	u32 cut = run->node == seen->node && !edge ? RT_RUN_CUT : 0;
+	u32 how = edge ? RT_RUN_EDGE : run->node == seen->node ? RT_RUN_CUT : 0;
 
 	run->first_ns = now;
 	run->prev_seen_ns = t->seen_ns;
@@ -219,7 +218,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->reused = 0;
 	run->node = seen->node;
 	run->epoch = s->epoch;
-	run->flags = seen->flags | cut;
+	run->flags = seen->flags | how;
 	run->active = 1;
 	run->dirty = edge;
 	run->events = 0;
@@ -244,7 +243,7 @@ static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u
 	}
 	t->sig = seen->sig;
 	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
-	    (run->flags & ~RT_RUN_CUT) != seen->flags) {
+	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags) {
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
 		if (edge)

@@ -73,13 +73,6 @@ __noinline int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, str
 	return 0;
 }
 
-/* The stronger fingerprint for code objects that come and go. */
-static __always_inline void rt_code_fp_file(const struct rt_pyoff *po, struct rt_code_ref *c)
-{
-	if (!po->code_version)
-		c->fp = rt_mix(c->fp, rt_user_u64(c->filename + po->str_hash)) | 1;
-}
-
 /* ---- names ---- */
 
 struct rt_hash {
@@ -263,8 +256,6 @@ __noinline int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const stru
 			victim = i;
 		if (e->addr != c->addr || e->image != image || e->generation != generation)
 			continue;
-		if (e->flags & RT_CODE_IS_VOLATILE)
-			rt_code_fp_file(po, c);
 		if (e->fp == c->fp) {
 			c->id = e->id;
 			c->flags = e->flags;
@@ -283,10 +274,6 @@ __noinline int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const stru
 		c->flags = RT_CODE_IS_VOLATILE;
 	}
 	rt_code_send(t, po, c, prog);
-	if (c->flags & RT_CODE_IS_VOLATILE) {
-		rt_code_read(sh, po, c);
-		rt_code_fp_file(po, c);
-	}
 	/* Written by one CPU at a time in all but the rarest cases (one GIL, one image a set entry): the fingerprint goes in last and keeps a torn
 	 * entry from being believed. */
 	e = &cs->e[victim];

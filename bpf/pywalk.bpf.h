@@ -7,8 +7,8 @@
  * it meets a frame of the untouched part; (3) replaces what lies inside that. If frame j is met, the frames outside it are the ones that a
  * whole walk would read, because each link was compared: no shortcut is taken by the tip, and memory of popped frames cannot deceive.
  *
- * Code objects whose address may come back as another one are compared by content as well: all of them in a shallow stack, else the volatile ones
- * (pycode.bpf.h), the innermost and a few more in rotation.
+ * Code objects whose address may come back as another one (the volatile ones, pycode.bpf.h) are compared by content as well, and now and
+ * then one of the others in rotation: it finds an address that comes back for the first time under an ordinary file name; from then on it is volatile.
  *
  * All reads of the target go through bpf_probe_read_user, so the file also compiles for the host (tests/host).
  */
@@ -17,8 +17,8 @@
 
 #include "pycode.bpf.h"
 
-#define RT_FRESH_CHECKS 8  /* stacks up to this depth: every code object is checked at every look */
-#define RT_ROTATE_CHECKS 1 /* deeper ones: so many in rotation, besides the volatile ones and the innermost */
+#define RT_ROTATE_EVERY 8    /* looks: then one code object is checked in rotation (a power of two) */
+#define RT_VOLATILE_CHECKS 8 /* and volatile ones: all, if there are no more than that; else the innermost half of it and as many in rotation */
 
 struct rt_look {
 	struct rt_thread *t;
@@ -27,33 +27,37 @@ struct rt_look {
 	const struct rt_pyoff *po;
 };
 
-/* Makes the frame at `addr` readable in sh->page; returns the index of its first byte there, or -1. Frames lie one behind the other in chunks, so that
- * a page at a time serves many. */
-static __always_inline int rt_frame_fetch(struct rt_shadow *sh, u64 addr)
+/* Makes the frame at `addr` readable in sh->page; returns the index of its first byte there, or -1. Frames lie one behind the other in chunks, so one read
+ * serves many: from this frame to the end of its page, or to the innermost frame if that lies there. */
+static __always_inline long rt_frame_fetch(struct rt_shadow *sh, u64 addr, u64 tip, u64 *lo, u64 *hi)
 {
-	u32 off = addr & 4095;
+	u64 off = addr & 4095, n = 4096 - off;
 
-	if (off > 4096 - RT_FRAME_BYTES) {
+	if (addr >= *lo && addr + RT_FRAME_BYTES <= *hi)
+		return off;
+	if (n < RT_FRAME_BYTES) {
 		if (bpf_probe_read_user(sh->page + 4096, RT_FRAME_BYTES, (void *)addr))
 			return -1;
 		return 4096;
 	}
-	if (sh->page_addr != addr - off) {
-		sh->page_addr = 0;
-		if (bpf_probe_read_user(sh->page, 4096, (void *)(addr - off)))
-			return -1;
-		sh->page_addr = addr - off;
-	}
+	if (tip - addr < n - RT_FRAME_BYTES)
+		n = tip - addr + RT_FRAME_BYTES;
+	asm volatile("" : "+r"(n));
+	if (n > 4096)
+		return -1;
+	*lo = *hi = 0;
+	if (bpf_probe_read_user(sh->page + off, n, (void *)addr))
+		return -1;
+	*lo = addr;
+	*hi = addr + n;
 	return off;
 }
 
-static __always_inline u64 rt_frame_field(struct rt_shadow *sh, int at, u32 offset)
+static __always_inline u64 rt_frame_field(struct rt_shadow *sh, long at, u32 offset)
 {
-	u32 i = ((u32)at & 8191) + (offset & RT_FIELD_MASK);
+	u32 i = ((u32)at & 4095 & -!(at & 4096)) | ((u32)at & 4096);
 
-	if (i > sizeof(sh->page) - 8)
-		return 0;
-	return *(u64 *)(sh->page + i);
+	return *(u64 *)(sh->page + i + (offset & RT_FIELD_MASK));
 }
 
 static __always_inline u64 rt_rol(u64 v, int n)
@@ -62,7 +66,7 @@ static __always_inline u64 rt_rol(u64 v, int n)
 }
 
 /* 0 for a frame that is no Python frame (entry shims of 3.12+). */
-static __always_inline u64 rt_frame_code(struct rt_shadow *sh, const struct rt_pyoff *po, int at)
+static __always_inline u64 rt_frame_code(struct rt_shadow *sh, const struct rt_pyoff *po, long at)
 {
 	u64 code = rt_frame_field(sh, at, po->frame_code);
 
@@ -72,7 +76,7 @@ static __always_inline u64 rt_frame_code(struct rt_shadow *sh, const struct rt_p
 }
 
 /* Code, function and globals in one: what a frame is, apart from where it stands. */
-static __always_inline u64 rt_frame_ident(struct rt_shadow *sh, const struct rt_pyoff *po, int at)
+static __always_inline u64 rt_frame_ident(struct rt_shadow *sh, const struct rt_pyoff *po, long at)
 {
 	return rt_frame_field(sh, at, po->frame_code) ^ rt_rol(rt_frame_field(sh, at, po->frame_func), 21) ^
 	       rt_rol(rt_frame_field(sh, at, po->frame_globals), 42);
@@ -90,13 +94,14 @@ static long rt_check_frames(u32 round, struct rt_look *l)
 	u32 o_instr = po->frame_instr & RT_FIELD_MASK, o_func = po->frame_func & RT_FIELD_MASK;
 	u32 o_globals = po->frame_globals & RT_FIELD_MASK;
 	u32 depth = sh->depth, first = round * RT_CHECK_BATCH, j;
-	u64 prev = sh->st.prev, page_addr = sh->page_addr;
+	u64 prev = sh->st.prev, lo = sh->lo, hi = sh->hi, tip = sh->st.tip;
 	long stop = 1;
 
 	for (j = 0; j < RT_CHECK_BATCH; j++) {
 		struct rt_shadow_entry *e;
-		u64 addr, off;
 		const u8 *f;
+		u64 addr;
+		long off;
 
 		if (first + j >= depth)
 			goto out;
@@ -104,17 +109,7 @@ static long rt_check_frames(u32 round, struct rt_look *l)
 		if (!e)
 			goto out;
 		addr = e->addr;
-		off = addr & 4095;
-		if (off > 4096 - RT_FRAME_BYTES) {
-			if (bpf_probe_read_user(sh->page + 4096, RT_FRAME_BYTES, (void *)addr))
-				goto out;
-			off = 4096;
-		} else if (addr - off != page_addr) {
-			page_addr = 0;
-			if (bpf_probe_read_user(sh->page, 4096, (void *)(addr - off)))
-				goto out;
-			page_addr = addr - off;
-		}
+		off = rt_frame_fetch(sh, addr, tip, &lo, &hi);
 		f = rt_at(sh->page, 4096 + 1, off);
 		if (!f)
 			goto out;
@@ -128,7 +123,8 @@ static long rt_check_frames(u32 round, struct rt_look *l)
 out:
 	sh->st.k = first + j;
 	sh->st.prev = prev;
-	sh->page_addr = page_addr;
+	sh->lo = lo;
+	sh->hi = hi;
 	return stop;
 }
 
@@ -145,7 +141,7 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 	struct rt_walk_entry *w;
 	u64 cur = sh->st.cur;
 	u32 pos, n = sh->st.n;
-	int at;
+	long at;
 
 	if (!cur) {
 		sh->st.meet = -1;
@@ -162,7 +158,7 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 		sh->st.full = 1;
 		return 1;
 	}
-	at = rt_frame_fetch(sh, cur);
+	at = rt_frame_fetch(sh, cur, sh->st.tip, &sh->lo, &sh->hi);
 	if (at < 0) {
 		sh->st.bad = 1;
 		return 1;
@@ -188,11 +184,11 @@ static long rt_walk_deep(u32 i, struct rt_look *l)
 	struct rt_walk_entry *w;
 	u64 cur = sh->st.cur;
 	u32 n;
-	int at;
+	long at;
 
 	if (!cur)
 		return 1;
-	at = rt_frame_fetch(sh, cur);
+	at = rt_frame_fetch(sh, cur, sh->st.tip, &sh->lo, &sh->hi);
 	if (at < 0) {
 		sh->st.bad = 1;
 		return 1;
@@ -240,9 +236,10 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 
 			u16 *at = rt_at(sh->volatile_at, RT_VOLATILE, v);
 
-			if (at)
+			if (at) { /* more are not remembered: rotation finds them late */
 				*at = pos;
-			sh->n_volatile = v + 1;
+				sh->n_volatile = v + 1;
+			}
 		}
 		sh->st.node = rt_node_get(t->image, t->tid, parent, c.id, instr);
 		if (c.flags & RT_CODE_IS_STATEMENT)
@@ -328,11 +325,6 @@ static __noinline int rt_recheck(struct rt_look *l, u32 i)
 		return 0;
 	if (c.fp == e->fp)
 		return 0;
-	if (!l->po->code_version) { /* the entry may hold the stronger fingerprint */
-		rt_code_fp_file(l->po, &c);
-		if (c.fp == e->fp)
-			return 0;
-	}
 	sh->st.k = i;
 	return 0;
 }
@@ -340,35 +332,31 @@ static __noinline int rt_recheck(struct rt_look *l, u32 i)
 static long rt_recheck_volatile(u32 i, struct rt_look *l)
 {
 	struct rt_shadow *sh = l->sh;
+	u32 n = sh->n_volatile, which;
+	u16 *at;
 
-	u16 *at = i < sh->n_volatile ? rt_at(sh->volatile_at, RT_VOLATILE, i) : NULL;
-
-	if (!at)
+	if (i >= n)
 		return 1;
-	rt_recheck(l, *at);
+	which = n - 1 - i; /* the innermost first */
+	if (i >= RT_VOLATILE_CHECKS / 2 && n > RT_VOLATILE_CHECKS) {
+		which = sh->rotate_volatile + 1;
+		if (which >= n)
+			which = 0;
+		sh->rotate_volatile = which;
+	}
+	at = rt_at(sh->volatile_at, RT_VOLATILE, which);
+	if (at)
+		rt_recheck(l, *at);
 	return 0;
 }
 
-static long rt_recheck_one(u32 i, struct rt_look *l)
-{
-	if (i >= l->sh->st.k)
-		return 1;
-	rt_recheck(l, i);
-	return 0;
-}
-
-static __noinline int rt_recheck_some(struct rt_look *l)
+static __always_inline int rt_recheck_some(struct rt_look *l)
 {
 	struct rt_shadow *sh = l->sh;
 
-	if (sh->st.k <= RT_FRESH_CHECKS || sh->n_volatile > RT_VOLATILE) {
-		bpf_loop(RT_DEPTH, rt_recheck_one, l, 0);
-		return 0;
-	}
 	if (sh->n_volatile)
-		bpf_loop(RT_VOLATILE, rt_recheck_volatile, l, 0);
-#pragma unroll
-	for (int i = 0; i < RT_ROTATE_CHECKS; i++) {
+		bpf_loop(RT_VOLATILE_CHECKS, rt_recheck_volatile, l, 0);
+	if ((++sh->looks & (RT_ROTATE_EVERY - 1)) == 0) {
 		u32 at = sh->rotate + 1;
 
 		if (at >= sh->st.k)
@@ -404,7 +392,7 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 
 	if (!t || !s || !sh || !po)
 		return -1;
-	sh->page_addr = 0;
+	sh->lo = sh->hi = 0;
 	if (sh->root != s->root || sh->gap) {
 		sh->root = s->root;
 		sh->depth = 0;
@@ -485,11 +473,7 @@ __noinline u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const str
 
 	if (!t || !s || !po)
 		return 0;
-	if (t->tstate) {
-		if (rt_user_u64(t->tstate + po->tstate_thread_id) == fsbase)
-			return t->tstate;
-		t->tstate = 0;
-	}
+	t->tstate = 0;
 	f.interp = rt_user_u64(s->runtime + po->runtime_interp_head);
 	if (!f.interp)
 		return 0;
@@ -510,10 +494,23 @@ __noinline u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const str
 	return 0;
 }
 
-static __always_inline u64 rt_tstate_frame(const struct rt_pyoff *po, u64 tstate)
-{
-	u64 at = rt_user_u64(tstate + po->tstate_frame);
+#define RT_TSTATE_BYTES 128
 
+/* The current frame of the thread, and its thread state: by the one found last time if it is still this thread's (one read for both fields). */
+static __always_inline u64 rt_current_frame(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
+{
+	u64 bytes[RT_TSTATE_BYTES / 8], at = 0;
+	u32 o_frame = po->tstate_frame, o_id = po->tstate_thread_id, base = o_frame & ~7u;
+
+	if (!t->tstate || o_id < base || o_id - base > RT_TSTATE_BYTES - 8 ||
+	    bpf_probe_read_user(bytes, sizeof(bytes), (void *)(t->tstate + base)) ||
+	    bytes[((o_id - base) / 8) & (RT_TSTATE_BYTES / 8 - 1)] != fsbase) {
+		if (!rt_tstate_find(t, s, po, fsbase))
+			return 0;
+		at = rt_user_u64(t->tstate + o_frame);
+	} else {
+		at = bytes[0];
+	}
 	if (po->flags & RT_PYOFF_CFRAME)
 		return at ? rt_user_u64(at + po->cframe_frame) : 0;
 	return at;

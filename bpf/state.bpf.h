@@ -234,14 +234,14 @@ struct rt_shadow {
 	u32 gap; /* the stack was deeper than RT_DEPTH: nothing can be kept from one look to the next */
 	u32 root;
 	u32 walked;
-	u32 rotate;
+	u32 rotate, rotate_volatile, looks;
 	u32 n_volatile;
 	u16 volatile_at[RT_VOLATILE];
-	u64 page_addr;
+	u64 lo, hi;    /* user addresses [lo, hi), within one page, that are in page[] */
 	u16 index[1024]; /* by hash of the frame's address: where it lies in e[] (a hint: checked on use) */
 	struct rt_shadow_entry e[RT_DEPTH];
 	struct rt_walk_entry w[RT_DEPTH];
-	u8 page[4096 + 256];
+	u8 page[8192]; /* a piece of a page at its place; a frame across two pages at 4096 */
 	u8 code_bytes[256];
 };
 

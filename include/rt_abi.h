@@ -178,6 +178,7 @@ enum rt_run_flags {
 	RT_RUN_BUSY = 4,       /* the thread's shadow was in use (a sample hit a look): node is 0 */
 	RT_RUN_ENTRY = 8,      /* begun by an entry probe: a new call of the innermost frame at first_ns exactly */
 	RT_RUN_CUT = 16,       /* continues the thread's last run: cut by age, a sleep, or another thread's phase change */
+	RT_RUN_EDGE = 64,      /* begun because the frames that the profile names are others, or elsewhere, than at the thread's last look */
 	RT_RUN_NOT_YET = 32,   /* the image's interpreter is not found yet (start-up of the interpreter itself) */
 };
 

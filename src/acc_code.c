@@ -161,7 +161,8 @@ static struct rt_text *rt_code_text(struct rt_codes *codes, const uint8_t *at, s
 }
 
 /* The content with this key, one reference more. */
-static struct rt_code *rt_code_get(struct rt_codes *codes, const struct rt_rec_code *rec, const uint8_t *tail, uint32_t pid)
+static struct rt_code *rt_code_get(struct rt_codes *codes, const struct rt_rec_code *rec, const uint8_t *tail,
+				   uint32_t pid)
 {
 	struct rt_code_key key = { .table = tail + rec->qualname_len + rec->file_len };
 	struct rt_code *code = NULL, *like = &key.like;
@@ -192,13 +193,15 @@ int rt_codes_add(struct rt_codes *codes, const uint8_t *record, size_t size, uin
 {
 	struct rt_rec_code rec;
 	struct rt_code *code;
+	size_t tail_len;
 	int err;
 
 	if (size < sizeof(rec))
 		return -EINVAL;
 	memcpy(&rec, record, sizeof(rec));
-	if (!rec.id || rec.id >= RT_CODE_UNKNOWN || rec.qualname_len > RT_QUALNAME_MAX || rec.file_len > RT_FILENAME_MAX ||
-	    rec.table_len > RT_LINETABLE_MAX || sizeof(rec) + rec.qualname_len + rec.file_len + rec.table_len > size)
+	tail_len = (size_t)rec.qualname_len + rec.file_len + rec.table_len;
+	if (!rec.id || rec.id >= RT_CODE_UNKNOWN || rec.qualname_len > RT_QUALNAME_MAX ||
+	    rec.file_len > RT_FILENAME_MAX || rec.table_len > RT_LINETABLE_MAX || tail_len > size - sizeof(rec))
 		return -EINVAL;
 	if (rt_codes_find(codes, rec.id))
 		return -EEXIST;

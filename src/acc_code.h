@@ -26,8 +26,10 @@ struct rt_code {
 	uint32_t table_len;
 	uint32_t refs;
 	int32_t firstlineno;
-	uint32_t image; /* only of one with statement phases, whose place depends on the source that its image sees; else 0 */
-	uint32_t id;	/* hash of what does not depend on the image: the same code in the next generation of the trie */
+	/* only of one with statement phases, whose place depends on the source that its image sees; else 0 */
+	uint32_t image;
+	/* hash of what does not depend on the image: the same code in the next generation of the trie */
+	uint32_t id;
 	uint16_t pyversion;
 };
 
@@ -46,8 +48,8 @@ struct rt_codes {
 /* The code object with this number, or NULL. */
 struct rt_code *rt_codes_find(const struct rt_codes *codes, uint32_t id);
 
-/* Takes a CODE record (`record` points to all its `size` bytes, not aligned); `pid` is its process's, for reading the source.
- * Returns 0, -EINVAL (malformed), -EEXIST, -ENOSPC or -ENOMEM. */
+/* Takes a CODE record (`record` points to all its `size` bytes, not aligned); `pid` is its process's, for reading the
+ * source. Returns 0, -EINVAL (malformed), -EEXIST, -ENOSPC or -ENOMEM. */
 int rt_codes_add(struct rt_codes *codes, const uint8_t *record, size_t size, uint32_t pid);
 
 /* Line of the instruction at `instr`, 0 if not known. */

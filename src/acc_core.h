@@ -37,9 +37,11 @@ struct rt_account {
 	struct rt_stacks stacks;
 	struct rt_order order;
 	struct rt_procs procs;
-	struct rt_map pids; /* image -> pid, from the moment its record arrives: sources are read before it is applied */
+	/* image -> pid, from the moment its record arrives: sources are read before it is applied */
+	struct rt_map pids;
 	struct rt_text *word[RT_WORDS];
 	uint64_t first_ns, applied_ns; /* oldest and newest time applied */
+	uint64_t newest_ns;	       /* newest time given */
 	bool begun, finished;
 	uint64_t lost_records, lost_stacks, late_records;
 	struct rt_summary summary;

@@ -28,7 +28,8 @@ static void rt_life_end_image(struct rt_account *account, struct rt_image *image
 }
 
 /* Everything that belongs to a process while it runs ends: `pages` is its RSS then. */
-static void rt_life_end(struct rt_account *account, struct rt_process *proc, const int64_t pages[RT_KINDS], uint64_t ts_ns)
+static void rt_life_end(struct rt_account *account, struct rt_process *proc, const int64_t pages[RT_KINDS],
+			uint64_t ts_ns)
 {
 	static const int64_t nothing[RT_KINDS];
 	struct rt_moment moment = { .ts_ns = ts_ns, .exact_end = true };

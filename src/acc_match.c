@@ -86,8 +86,10 @@ static uint64_t rt_source_hash(const char *text, size_t len)
 	return hash;
 }
 
-/* Splits `text`, or takes the split of the same file with the same content that another image has. Returns NULL: no memory, or too large. */
-static struct rt_split *rt_split_get(struct rt_matcher *matcher, const struct rt_text *file, const char *text, size_t len)
+/* Splits `text`, or takes the split of the same file with the same content that another image has. Returns NULL: no
+ * memory, or too large. */
+static struct rt_split *rt_split_get(struct rt_matcher *matcher, const struct rt_text *file, const char *text,
+				     size_t len)
 {
 	uint64_t hash = rt_source_hash(text, len);
 	struct rt_split *split;
@@ -114,7 +116,8 @@ static struct rt_split *rt_split_get(struct rt_matcher *matcher, const struct rt
 	return split;
 }
 
-static struct rt_split *rt_source_read(struct rt_matcher *matcher, uint32_t image, uint32_t pid, const struct rt_text *file)
+static struct rt_split *rt_source_read(struct rt_matcher *matcher, uint32_t image, uint32_t pid,
+				       const struct rt_text *file)
 {
 	struct rt_split *split;
 	char *text = NULL;
@@ -214,7 +217,8 @@ struct rt_match_of { /* the code object that phases are looked for */
 	const struct rt_split *split; /* NULL: not readable */
 };
 
-static int rt_matcher_statements(struct rt_matcher *matcher, size_t index, const struct rt_match_of *of, struct rt_match *match)
+static int rt_matcher_statements(struct rt_matcher *matcher, size_t index, const struct rt_match_of *of,
+				 struct rt_match *match)
 {
 	const struct rt_phase *phase = &matcher->profile->phases[index];
 	struct rt_line_range *range = NULL;
@@ -224,8 +228,8 @@ static int rt_matcher_statements(struct rt_matcher *matcher, size_t index, const
 		rt_matcher_fate(matcher, index, RT_NH_SOURCE_UNREADABLE, of->file);
 		return 0;
 	}
-	n = rt_pysource_find(&of->split->lines, of->firstlineno, of->qualname->s, phase->statements, phase->n_statements,
-			     &range);
+	n = rt_pysource_find(&of->split->lines, of->firstlineno, of->qualname->s, phase->statements,
+			     phase->n_statements, &range);
 	if (n > 0) {
 		err = rt_match_add_parts(match, (uint16_t)index, range, (size_t)n);
 		free(range);

@@ -2,8 +2,9 @@
 /*
  * acc_match.h - which phases a code object means: as a whole, and by the lines of statements in it.
  *
- * Statements are looked for in the target's source, which is read through the caller and split once for all code objects of a file.
- * Also keeps how far each phase came, which is what the summary says about phases that were never hit.
+ * Statements are looked for in the target's source, which is read through the caller and split once for all code
+ * objects of a file. Also keeps how far each phase came, which is what the summary says about phases that were never
+ * hit.
  */
 #ifndef RT_ACC_MATCH_H
 #define RT_ACC_MATCH_H
@@ -50,14 +51,16 @@ struct rt_matcher {
 	uint64_t clock;
 };
 
-/* `matcher` has profile, texts, read_source and ctx set, the rest 0. Returns 0, or -ENOMEM, or -E2BIG (more than 65,535 phases). */
+/* `matcher` has profile, texts, read_source and ctx set, the rest 0. Returns 0, or -ENOMEM, or -E2BIG (more than
+ * 65,535 phases). */
 int rt_matcher_init(struct rt_matcher *matcher);
 void rt_matcher_free(struct rt_matcher *matcher);
 
 /* Does a statement phase look into this function? Then its line table is needed. */
 bool rt_matcher_wants_lines(const struct rt_matcher *matcher, const char *qualname, const char *file);
 
-/* The phases of a code object. Returns 0 with *out NULL if there is none (caller frees with rt_match_free), or -ENOMEM. */
+/* The phases of a code object. Returns 0 with *out NULL if there is none (caller frees with rt_match_free), or
+ * -ENOMEM. */
 int rt_matcher_find(struct rt_matcher *matcher, uint32_t image, uint32_t pid, const struct rt_text *qualname,
 		    struct rt_text *file, int firstlineno, struct rt_match **out);
 void rt_match_free(struct rt_match *match);

@@ -2,9 +2,9 @@
 /*
  * acc_nodes.h - the trie of stacks, by node number.
  *
- * A vLLM start-up has 430,000 nodes, so an entry is 16 bytes, found by index, in chunks that are freed when all of their nodes
- * are forgotten. Numbers go upwards and are never reused; a node's parent has a smaller one, which is also why no
- * sequence of records can make a cycle.
+ * A vLLM start-up has 430,000 nodes, so an entry is 16 bytes, found by index, in chunks that are freed when all of
+ * their nodes are forgotten. Numbers go upwards and are never reused; a node's parent has a smaller one, which is also
+ * why no sequence of records can make a cycle.
  */
 #ifndef RT_ACC_NODES_H
 #define RT_ACC_NODES_H
@@ -47,7 +47,8 @@ static inline uint32_t rt_node_path(const struct rt_node *node)
 /* The node, or NULL. Valid until the next call that adds or forgets. */
 struct rt_node *rt_nodes_find(struct rt_nodes *nodes, uint32_t id);
 
-/* Adds a node that is not there yet. Returns 0, -EINVAL (id 0, or not above its parent), -EEXIST, -ENOSPC or -ENOMEM. */
+/* Adds a node that is not there yet. Returns 0, -EINVAL (id 0, or not above its parent), -EEXIST, -ENOSPC or
+ * -ENOMEM. */
 int rt_nodes_add(struct rt_nodes *nodes, uint32_t id, uint32_t parent, uint32_t code, uint32_t instr, uint32_t path);
 
 /* Frees all nodes below `id` except roots (parent 0, code 0). */

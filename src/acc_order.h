@@ -2,8 +2,9 @@
 /*
  * acc_order.h - the window within which records of different CPUs are put into the order of their time.
  *
- * A run is sent when it is over but counts from its beginning, so that records arrive nearly, not exactly, in order. Slots are
- * reused: nothing is allocated per record once the window is as large as it gets. Records of one time keep the order of their arrival.
+ * A run is sent when it is over but counts from its beginning, so that records arrive nearly, not exactly, in order.
+ * Slots are reused: nothing is allocated per record once the window is as large as it gets. Records of one time keep
+ * the order of their arrival.
  */
 #ifndef RT_ACC_ORDER_H
 #define RT_ACC_ORDER_H

@@ -2,7 +2,8 @@
 /*
  * acc_proc.h - processes, their images (one exec each) and their threads.
  *
- * A process lasts from its fork, first exec or attach to its end; images follow each other inside it. All sizes are pages here.
+ * A process lasts from its fork, first exec or attach to its end; images follow each other inside it. All sizes are
+ * pages here.
  */
 #ifndef RT_ACC_PROC_H
 #define RT_ACC_PROC_H
@@ -61,13 +62,15 @@ struct rt_thread {
 	struct rt_thread *prev, *next;		   /* of the process */
 	struct rt_thread *prev_phase, *next_phase; /* of those with a span open */
 	uint64_t born_ns, seen_ns;
+	uint32_t node; /* its last stack, 0: none seen; it may have been forgotten */
 	struct rt_span **span; /* outermost first */
 	uint32_t n_spans, cap_spans;
 };
 
 struct rt_process {
 	uint32_t pid, ppid;
-	struct rt_process *parent, *first_child, *last_child, *prev, *next; /* tree of followed processes, siblings in order of birth */
+	/* tree of followed processes, siblings in order of birth */
+	struct rt_process *parent, *first_child, *last_child, *prev, *next;
 	struct rt_process *older, *newer; /* all processes, by birth */
 	uint32_t merged; /* > 0: stands for this many ended ones of one name */
 	bool first, muted, ended, born_by_fork, execed, python_seen, has_phase;
@@ -121,7 +124,8 @@ struct rt_image *rt_image_find(const struct rt_procs *procs, uint32_t id);
 /* The image takes no more changes as a rule; it stays known for a while for late ones. */
 void rt_image_retire(struct rt_procs *procs, struct rt_image *image);
 
-/* Sets the RSS as known now; the ancestors' sums follow. `news` is false for memory that was there before and only comes into sight. */
+/* Sets the RSS as known now; the ancestors' sums follow. `news` is false for memory that was there before and only
+ * comes into sight. */
 void rt_proc_set_rss(struct rt_process *proc, const int64_t pages[RT_KINDS], bool news);
 
 /* The process that lives under this pid, or NULL. */

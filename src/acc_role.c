@@ -10,7 +10,8 @@ static bool rt_role_is(const char *at, const char *end, const char *base)
 {
 	size_t len = strlen(base);
 
-	return (size_t)(end - at) >= len && !memcmp(end - len, base, len) && (end - len == at || end[-(long)len - 1] == '/');
+	return (size_t)(end - at) >= len && !memcmp(end - len, base, len) &&
+		(end - len == at || end[-(long)len - 1] == '/');
 }
 
 static bool rt_role_serves(const char *title)

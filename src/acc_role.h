@@ -7,8 +7,9 @@
 
 #include <stddef.h>
 
-/* "VLLM::Worker_TP0 ..." is a Worker_TP0 (any prefix of letters, digits, '_', '.', '-' counts); `[python] .../vllm serve ...`
- * is the APIServer. Returns the role's length and points *role to it (within `title`, or static); 0: it says none. */
+/* "VLLM::Worker_TP0 ..." is a Worker_TP0 (any prefix of letters, digits, '_', '.', '-' counts); `[python] .../vllm
+ * serve ...` is the APIServer. Returns the role's length and points *role to it (within `title`, or static); 0: it says
+ * none. */
 size_t rt_role_find(const char *title, const char **role);
 
 #endif

@@ -36,7 +36,8 @@ struct rt_rows {
 	uint32_t n, cap;
 };
 
-/* The row of `phase` inside `parent`, made if it is not there (children stay in the order in which they first began). 0: no room. */
+/* The row of `phase` inside `parent`, made if it is not there (children stay in the order in which they first
+ * began). 0: no room. */
 uint32_t rt_rows_child(struct rt_rows *rows, uint32_t parent, uint16_t phase);
 
 void rt_tally_add(struct rt_tally *sum, const struct rt_tally *tally);

@@ -78,7 +78,8 @@ static void rt_change_look(struct rt_account *account, struct rt_change *change)
 	change->proc->python_seen = true;
 }
 
-/* Finds the run's thread. One that is on record in another process either shares that one's parent's memory, or its end was lost. */
+/* Finds the run's thread. One that is on record in another process either shares that one's parent's memory, or its
+ * end was lost. */
 static void rt_change_thread(struct rt_account *account, struct rt_change *change)
 {
 	const struct rt_rec_run *run = change->run;
@@ -102,6 +103,51 @@ static void rt_change_thread(struct rt_account *account, struct rt_change *chang
 	change->thread = thread;
 }
 
+/* Where the thread's last stack had the same call of this function: its line, 0 if it was not on it. */
+static int rt_pass_line_before(const struct rt_stack_part *old, size_t n, const struct rt_stack_part *frame)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (old[i].parent == frame->parent && old[i].code == frame->code)
+			return old[i].line;
+	}
+	return 0;
+}
+
+/* Statements that a function on the stack has run since the last look, unseen because no page changed in them and nothing else looked: those of
+ * its body between the line it was at (or its begin) and the line where it is now. Their spans begin and end now, with a change of 0: exact, because
+ * every change is a look. */
+static void rt_change_passed(struct rt_account *account, struct rt_change *change, const struct rt_moment *moment)
+{
+	struct rt_stack_part old[RT_STACK_PARTS], new[RT_STACK_PARTS];
+	uint32_t old_root = 0, root = 0, want[RT_PATH_DEPTH];
+	size_t n_old, n;
+
+	if (change->look != RT_LOOK_STACK || !(change->run->flags & RT_RUN_EDGE) || !change->thread->node)
+		return;
+	n = rt_stacks_parts(&account->stacks, change->run->node, new, &root);
+	if (!n)
+		return;
+	n_old = rt_stacks_parts(&account->stacks, change->thread->node, old, &old_root);
+	if (!root || root != old_root)
+		return; /* another generation of the trie: not to be compared */
+	while (n-- > 0) { /* outermost first */
+		const struct rt_match *match = new[n].code->match;
+		int before = rt_pass_line_before(old, n_old, &new[n]);
+
+		for (size_t i = 0; new[n].line > 0 && i < match->n_part; i++) {
+			const struct rt_line_range *lines = &match->part[i].lines;
+			uint32_t path;
+
+			if (!lines->always || lines->first <= before || lines->last >= new[n].line)
+				continue;
+			path = rt_stacks_part_path(&account->stacks, &new[n], i);
+			if (path != RT_PATH_UNKNOWN)
+				rt_spans_follow(account, change->thread, want,
+						rt_path_elements(&account->stacks.paths, path, want), SIZE_MAX, moment);
+		}
+	}
+}
+
 /* Closes and opens spans as the look says. */
 static void rt_change_edges(struct rt_account *account, struct rt_change *change)
 {
@@ -117,7 +163,7 @@ static void rt_change_edges(struct rt_account *account, struct rt_change *change
 		return; /* it has been seen somewhere else since */
 	if (change->look == RT_LOOK_STACK)
 		n = rt_path_elements(&account->stacks.paths, change->path, want);
-	if (!n && !thread->n_spans)
+	if (!n && !thread->n_spans && !(run->flags & RT_RUN_EDGE))
 		return;
 	moment.seen_ns = run->prev_seen_ns && run->prev_seen_ns <= run->h.ts_ns ? run->prev_seen_ns : 0;
 	if (thread->seen_ns > moment.seen_ns)
@@ -125,6 +171,7 @@ static void rt_change_edges(struct rt_account *account, struct rt_change *change
 	if (!moment.seen_ns)
 		moment.seen_ns = thread->born_ns;
 	memcpy(moment.pages, change->before, sizeof(moment.pages));
+	rt_change_passed(account, change, &moment);
 	if (run->flags & RT_RUN_ENTRY && n) {
 		keep = rt_stacks_depth_outside(&account->stacks, run->node);
 		if (keep >= n)
@@ -213,7 +260,8 @@ static void rt_change_charge(struct rt_account *account, const struct rt_change 
 	}
 	if (proc->phase_threads)
 		proc->ambiguous += change->net;
-	rt_outside_charge(&proc->outside, rt_change_module(account, change), charge->delta, charge->gained, charge->released);
+	rt_outside_charge(&proc->outside, rt_change_module(account, change), charge->delta, charge->gained,
+			  charge->released);
 }
 
 static void rt_change_tell_stack(struct rt_account *account, uint32_t id)
@@ -292,8 +340,8 @@ static void rt_change_posthumous(struct rt_account *account, struct rt_change *c
 		return;
 	}
 	rt_change_look(account, change);
-	rt_outside_charge(&proc->outside, rt_change_module(account, change), change->charge.delta, change->charge.gained,
-			  change->charge.released);
+	rt_outside_charge(&proc->outside, rt_change_module(account, change), change->charge.delta,
+			  change->charge.gained, change->charge.released);
 }
 
 void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run)
@@ -321,6 +369,8 @@ void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run)
 		rt_change_look(account, &change);
 		rt_change_thread(account, &change);
 		rt_change_edges(account, &change);
+		if (change.thread && !change.foreign && change.look == RT_LOOK_STACK)
+			change.thread->node = run->node;
 		owner = rt_change_owner(account, &change);
 		rt_change_charge(account, &change, &owner);
 	} else {

@@ -23,8 +23,9 @@ struct rt_charge {
 	uint64_t minor_faults, major_faults;
 };
 
-/* The thread is now in the path with the elements want[0..n): what it has left is closed, what it has entered is opened.
- * Of what is open, at most `keep` elements stay: those from `keep` on begin exactly now. SIZE_MAX: no entry was seen. */
+/* The thread is now in the path with the elements want[0..n): what it has left is closed, what it has entered is
+ * opened. Of what is open, at most `keep` elements stay: those from `keep` on begin exactly now. SIZE_MAX: no entry was
+ * seen. */
 void rt_spans_follow(struct rt_account *account, struct rt_thread *thread, const uint32_t *want, size_t n, size_t keep,
 		     const struct rt_moment *moment);
 

@@ -8,6 +8,8 @@
 
 #include "acc_map.h"
 
+#define RT_RESOLVE_MAX 1024 /* ancestors */
+
 int rt_stacks_init(struct rt_stacks *stacks, struct rt_texts *texts, const struct rt_profile *profile, bool want_lines)
 {
 	stacks->texts = texts;
@@ -32,7 +34,8 @@ void rt_stacks_free(struct rt_stacks *stacks)
 	stacks->frame = NULL;
 }
 
-/* What tells the call sites of a phase apart: the stack from the root to the caller, by content. Only computed where a phase begins. */
+/* What tells the call sites of a phase apart: the stack from the root to the caller, by content. Only computed where
+ * a phase begins. */
 static uint64_t rt_stacks_anchor(struct rt_stacks *stacks, uint32_t id)
 {
 	const struct rt_node *node;
@@ -51,16 +54,18 @@ static uint64_t rt_stacks_anchor(struct rt_stacks *stacks, uint32_t id)
 	return hash;
 }
 
-static uint32_t rt_stacks_extend(struct rt_stacks *stacks, const struct rt_rec_node *rec, uint32_t path)
+/* The path of a node whose parent has `path`. */
+static uint32_t rt_stacks_extend(struct rt_stacks *stacks, uint32_t parent, uint32_t code_id, uint32_t instr,
+				 uint32_t path)
 {
 	const struct rt_code *code;
 	const struct rt_match *match;
 	uint64_t anchor;
 	int line = 0;
 
-	if (rec->code == RT_CODE_ROOT || rec->code == RT_CODE_GAP || rec->code == RT_CODE_UNKNOWN)
+	if (code_id == RT_CODE_ROOT || code_id == RT_CODE_GAP || code_id == RT_CODE_UNKNOWN)
 		return path;
-	code = rt_codes_find(&stacks->codes, rec->code);
+	code = rt_codes_find(&stacks->codes, code_id);
 	if (!code) {
 		stacks->lost++;
 		return path;
@@ -68,11 +73,11 @@ static uint32_t rt_stacks_extend(struct rt_stacks *stacks, const struct rt_rec_n
 	match = code->match;
 	if (!match)
 		return path;
-	anchor = rt_stacks_anchor(stacks, rec->parent);
+	anchor = rt_stacks_anchor(stacks, parent);
 	for (size_t i = 0; i < match->n_whole; i++)
 		path = rt_path_step(&stacks->paths, path, match->whole[i], anchor);
 	if (match->n_part)
-		line = rt_code_line(code, rec->instr);
+		line = rt_code_line(code, instr);
 	for (size_t i = 0; line > 0 && i < match->n_part; i++) {
 		if (match->part[i].lines.first <= line && line <= match->part[i].lines.last)
 			path = rt_path_step(&stacks->paths, path, match->part[i].phase, anchor);
@@ -84,27 +89,57 @@ int rt_stacks_node(struct rt_stacks *stacks, const struct rt_rec_node *rec)
 {
 	const struct rt_node *known = rt_nodes_find(&stacks->nodes, rec->id), *parent;
 	uint32_t path = 0;
-	int err;
 
-	if (known) /* said again is no harm, said otherwise is */
-		return known->parent == rec->parent && known->code == rec->code && known->instr == rec->instr ? 0 : -EINVAL;
+	if (known) { /* said again is no harm, said otherwise is */
+		bool same = known->parent == rec->parent && known->code == rec->code && known->instr == rec->instr;
+
+		return same ? 0 : -EINVAL;
+	}
 	if (rec->parent) {
 		parent = rt_nodes_find(&stacks->nodes, rec->parent);
 		path = parent ? rt_node_path(parent) : RT_PATH_UNKNOWN;
 	}
-	if (path == RT_PATH_UNKNOWN)
-		stacks->lost++;
-	else
-		path = rt_stacks_extend(stacks, rec, path);
-	err = rt_nodes_add(&stacks->nodes, rec->id, rec->parent, rec->code, rec->instr, path);
-	return err;
+	if (path != RT_PATH_UNKNOWN)
+		path = rt_stacks_extend(stacks, rec->parent, rec->code, rec->instr, path);
+	return rt_nodes_add(&stacks->nodes, rec->id, rec->parent, rec->code, rec->instr, path);
 }
 
-uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t node)
+/* The node that a node's path has to be worked out from: the outermost of its ancestors without one, if its own
+ * parent has one. */
+static struct rt_node *rt_stacks_unresolved(struct rt_stacks *stacks, uint32_t id)
 {
-	const struct rt_node *found = rt_nodes_find(&stacks->nodes, node);
+	struct rt_node *node = rt_nodes_find(&stacks->nodes, id), *parent;
 
-	return found ? rt_node_path(found) : RT_PATH_UNKNOWN;
+	for (int hops = 0; node && hops < RT_RESOLVE_MAX; hops++) {
+		parent = rt_nodes_find(&stacks->nodes, node->parent);
+		if (!parent)
+			return NULL;
+		if (rt_node_path(parent) != RT_PATH_UNKNOWN)
+			return node;
+		node = parent;
+	}
+	return NULL;
+}
+
+uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t id)
+{
+	const struct rt_node *node = rt_nodes_find(&stacks->nodes, id);
+
+	if (!node)
+		return RT_PATH_UNKNOWN;
+	/* Another CPU may have been about to send an ancestor when this node came: by the time of its run it is
+	 * there. */
+	for (int hops = 0; rt_node_path(node) == RT_PATH_UNKNOWN && hops < RT_RESOLVE_MAX; hops++) {
+		struct rt_node *at = rt_stacks_unresolved(stacks, id);
+		uint32_t path;
+
+		if (!at)
+			break;
+		path = rt_node_path(rt_nodes_find(&stacks->nodes, at->parent));
+		path = rt_stacks_extend(stacks, at->parent, at->code, at->instr, path);
+		at->tag = (path + 1) | (at->tag & RT_NODE_SENT);
+	}
+	return rt_node_path(node);
 }
 
 uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node)
@@ -117,6 +152,41 @@ uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node)
 	path = rt_stacks_path(stacks, found->parent);
 	return path == RT_PATH_UNKNOWN ? rt_path_depth(&stacks->paths, rt_node_path(found)) :
 					 rt_path_depth(&stacks->paths, path);
+}
+
+size_t rt_stacks_parts(struct rt_stacks *stacks, uint32_t node, struct rt_stack_part part[RT_STACK_PARTS], uint32_t *root)
+{
+	size_t n = 0;
+
+	*root = 0;
+	while (node) {
+		const struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
+		const struct rt_code *code = at ? rt_codes_find(&stacks->codes, at->code) : NULL;
+
+		if (!at)
+			break;
+		if (code && code->match && code->match->n_part && n < RT_STACK_PARTS)
+			part[n++] = (struct rt_stack_part){
+				.node = node, .parent = at->parent, .code = code, .line = rt_code_line(code, at->instr) };
+		if (!at->parent)
+			*root = node;
+		node = at->parent;
+	}
+	return n;
+}
+
+uint32_t rt_stacks_part_path(struct rt_stacks *stacks, const struct rt_stack_part *frame, size_t index)
+{
+	uint64_t anchor = rt_stacks_anchor(stacks, frame->parent);
+	const struct rt_match *match = frame->code->match;
+	uint32_t path = rt_stacks_path(stacks, frame->parent), inner;
+
+	if (path == RT_PATH_UNKNOWN)
+		return path;
+	for (size_t i = 0; i < match->n_whole; i++)
+		path = rt_path_step(&stacks->paths, path, match->whole[i], anchor);
+	inner = rt_path_step(&stacks->paths, path, match->part[index].phase, anchor);
+	return inner == path ? RT_PATH_UNKNOWN : inner;
 }
 
 static const char *rt_module_tail(const char *file)

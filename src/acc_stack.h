@@ -2,7 +2,8 @@
 /*
  * acc_stack.h - what a stack says: its phase path, the module it works for, its frames.
  *
- * The path is computed once, when the node arrives: a start-up has as many nodes as runs, and most runs come back to known ones.
+ * The path is computed once, when the node arrives: a start-up has as many nodes as runs, and most runs come back to
+ * known ones.
  */
 #ifndef RT_ACC_STACK_H
 #define RT_ACC_STACK_H
@@ -19,7 +20,7 @@ struct rt_stacks {
 	struct rt_codes codes;
 	struct rt_nodes nodes;
 	struct rt_paths paths;
-	uint64_t lost; /* nodes whose ancestors or code object never came */
+	uint64_t lost; /* nodes whose code object never came */
 	struct rt_frame_view *frame; /* scratch, RT_STACK_FRAMES of them */
 };
 
@@ -36,8 +37,23 @@ uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t node);
 /* How many elements of the node's path were there before its innermost frame was called. */
 uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node);
 
-/* The module (or file) that the stack works for: of the innermost frame whose file is not "<frozen ...>". NULL: no file on it.
- * The text lives as long as the node; take a reference to keep it. */
+/* A frame whose code object has statement phases. */
+struct rt_stack_part {
+	uint32_t node, parent;
+	const struct rt_code *code;
+	int line; /* 0: not known */
+};
+
+#define RT_STACK_PARTS 16u
+
+/* Such frames of a stack, innermost first, at most RT_STACK_PARTS. *root: its root node, 0 if the stack is not whole. Returns how many. */
+size_t rt_stacks_parts(struct rt_stacks *stacks, uint32_t node, struct rt_stack_part part[RT_STACK_PARTS], uint32_t *root);
+
+/* The path that the frame would have in the statement code->match->part[index]; RT_PATH_UNKNOWN if it cannot be told. */
+uint32_t rt_stacks_part_path(struct rt_stacks *stacks, const struct rt_stack_part *frame, size_t index);
+
+/* The module (or file) that the stack works for: of the innermost frame whose file is not "<frozen ...>". NULL: no file
+ * on it. The text lives as long as the node; take a reference to keep it. */
 struct rt_text *rt_stacks_module(struct rt_stacks *stacks, uint32_t node);
 
 /* Frames of a stack, innermost first, in scratch memory. Returns how many. */

@@ -2,7 +2,8 @@
 /*
  * acc_text.h - strings of the targets: made valid UTF-8, kept once, counted.
  *
- * The same few thousand names come from every process, so that a name is kept once for all of them. Equal texts are the same pointer.
+ * The same few thousand names come from every process, so that a name is kept once for all of them. Equal texts are the
+ * same pointer.
  */
 #ifndef RT_ACC_TEXT_H
 #define RT_ACC_TEXT_H

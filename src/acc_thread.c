@@ -44,9 +44,10 @@ static void rt_thread_put(struct rt_thread *thread)
 void rt_thread_set_creator(struct rt_thread *thread, struct rt_thread *creator)
 {
 	struct rt_thread *old = thread->creator;
+	const struct rt_thread *up;
 
 	/* No thread is among its own creators, whatever the records say; one that has created nobody cannot be. */
-	for (const struct rt_thread *up = thread->refs > 1 || creator == thread ? creator : NULL; up; up = up->creator) {
+	for (up = thread->refs > 1 || creator == thread ? creator : NULL; up; up = up->creator) {
 		if (up == thread)
 			return;
 	}
@@ -58,7 +59,8 @@ void rt_thread_set_creator(struct rt_thread *thread, struct rt_thread *creator)
 
 struct rt_thread *rt_thread_creator(struct rt_thread *thread)
 {
-	/* Ended threads are stepped over for good, so that long chains of threads that start their successor stay short. */
+	/* Ended threads are stepped over for good, so that long chains of threads that start their successor stay
+	 * short. */
 	while (thread->creator && !thread->creator->alive) {
 		struct rt_thread *ended = thread->creator;
 

@@ -202,12 +202,15 @@ static int rt_account_take(struct rt_account *account, const uint8_t *record, si
 		if (err)
 			return err;
 	}
-	if (h.type == RT_REC_META && !h.ts_ns)
-		h.ts_ns = account->applied_ns;
+	if (h.type == RT_REC_META && !h.ts_ns) /* no earlier than the record that its image came with */
+		h.ts_ns = account->newest_ns;
+	if (h.ts_ns > account->newest_ns)
+		account->newest_ns = h.ts_ns;
 	err = rt_account_push(account, h.ts_ns, record, size);
 	if (err)
 		return err;
-	/* What is older than anything applied cannot wait for its turn any longer: it is the oldest of the window, too. */
+	/* What is older than anything applied cannot wait for its turn any longer: it is the oldest of the window,
+	 * too. */
 	if (!account->config.window_ns || h.ts_ns < account->applied_ns)
 		rt_account_release(account, account->config.window_ns ? h.ts_ns : UINT64_MAX);
 	return 0;
@@ -228,7 +231,8 @@ void rt_account_advance(struct rt_account *account, uint64_t now_ns)
 		rt_account_release(account, now_ns - account->config.window_ns);
 }
 
-const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t now_ns, const uint64_t counters[RT_COUNTERS])
+const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t now_ns,
+					   const uint64_t counters[RT_COUNTERS])
 {
 	struct rt_process *proc;
 

@@ -2,12 +2,13 @@
 /*
  * account.h - the pure accounting core: a sequence of records in, checkpoints, phases and a summary out.
  *
- * Knows neither libbpf nor /proc: what it needs from outside (source text) comes by a callback. Records may come from the ring buffer or
- * from a file. Memory is bounded by the limits below, not by the length of the run.
+ * Knows neither libbpf nor /proc: what it needs from outside (source text) comes by a callback. Records may come from
+ * the ring buffer or from a file. Memory is bounded by the limits below, not by the length of the run.
  *
- * Order: records arrive in the order in which they were reserved in the ring: a node follows its parent and its code. Runs (and EXIT,
- * THREAD_EXIT, PROC, RENAME, META) are put into the order of their time within a window: rt_account_advance(now) releases what is older
- * than `now - window_ns`. What arrives later than that is applied at once and counted.
+ * Order: records arrive in the order in which they were reserved in the ring: a node follows its parent and its code.
+ * Runs (and EXIT, THREAD_EXIT, PROC, RENAME, META) are put into the order of their time within a window:
+ * rt_account_advance(now) releases what is older than `now - window_ns`. What arrives later than that is applied at
+ * once and counted.
  */
 #ifndef RT_ACCOUNT_H
 #define RT_ACCOUNT_H
@@ -22,7 +23,8 @@ struct rt_account_config {
 	uint64_t window_ns; /* 0: records are in the order of their time already */
 	bool want_growth;
 	bool ignore_mute; /* ramtrack-bpf's own VLLM_ENABLE_RAM_TRACKING=1 overrules the targets' */
-	/* Reads a source file of the target as that image sees it. Returns 0 and *text (malloc'ed, core frees), or -errno. May be NULL. */
+	/* Reads a source file of the target as that image sees it. Returns 0 and *text (malloc'ed, core frees), or
+	 * -errno. May be NULL. */
 	int (*read_source)(void *ctx, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len);
 	void *ctx;
 };
@@ -33,19 +35,23 @@ void rt_account_free(struct rt_account *account);
 /* Outputs are told in the order in which they were added. The sink is copied. At most 4. Returns 0 or -ENOSPC. */
 int rt_account_add_sink(struct rt_account *account, const struct rt_sink *sink);
 
-/* One record of `size` bytes (need not be aligned). Returns 0, or -EINVAL for a malformed one, -ENOMEM: both are also counted as lost. */
+/* One record of `size` bytes (need not be aligned). Returns 0, or -EINVAL for a malformed one, -ENOMEM: both are
+ * also counted as lost. */
 int rt_account_record(struct rt_account *account, const void *record, size_t size);
 
-/* Time has come to `now_ns` and everything reserved before it has been delivered: release what is older than the window. */
+/* Time has come to `now_ns` and everything reserved before it has been delivered: release what is older than the
+ * window. */
 void rt_account_advance(struct rt_account *account, uint64_t now_ns);
 
 /* The run ends: release everything, close what is open (at `now_ns`), compute the summary. `counters` may be NULL.
  * Returns the summary, owned by the account. No record may follow. */
-const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t now_ns, const uint64_t counters[RT_COUNTERS]);
+const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t now_ns,
+					   const uint64_t counters[RT_COUNTERS]);
 
-/* Stacks of which the kernel side has promised to send no more (it numbers nodes and code objects upwards and starts new tries from time
- * to time, so that memory stays bounded): free every node with an id below `node`, every code object below `code`, except roots. A run that still names
- * one is charged to its thread's current phase and counted in lost_stacks. */
+/* Stacks of which the kernel side has promised to send no more (it numbers nodes and code objects upwards and starts
+ * new tries from time to time, so that memory stays bounded): free every node with an id below `node`, every code
+ * object below `code`, except roots. A run that still names one is charged to its thread's current phase and counted in
+ * lost_stacks. */
 void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code);
 
 /* How many nodes and code objects are kept now. */

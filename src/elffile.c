@@ -158,9 +158,11 @@ static int rt_elf_header(struct rt_elf *elf, Elf64_Ehdr *eh, char *err, size_t e
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_DATA] != ELFDATA2LSB)
 		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "not a 64-bit little-endian ELF file");
 	if (eh->e_machine != EM_X86_64 && eh->e_machine != EM_AARCH64)
-		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "built for machine %u, neither x86-64 nor aarch64", eh->e_machine);
+		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "built for machine %u, neither x86-64 nor aarch64",
+				   eh->e_machine);
 	if (eh->e_type != ET_EXEC && eh->e_type != ET_DYN)
-		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "neither an executable nor a shared object (e_type %u)", eh->e_type);
+		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "neither an executable nor a shared object (e_type %u)",
+				   eh->e_type);
 	if (eh->e_phentsize != sizeof(Elf64_Phdr) || !eh->e_phnum)
 		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "has no usable program headers");
 	if (eh->e_phnum > RT_ELF_MAX_PHDRS)
@@ -211,8 +213,8 @@ static void rt_elf_notes(struct rt_elf *elf, const Elf64_Phdr *ph)
 		next = desc + ((uint64_t)nh.n_descsz + 3) / 4 * 4;
 		if (desc + nh.n_descsz > len)
 			return;
-		if (nh.n_type == NT_GNU_BUILD_ID && nh.n_namesz == 4 && !memcmp(notes + name, "GNU", 4) && nh.n_descsz &&
-		    nh.n_descsz <= sizeof(elf->build_id)) {
+		if (nh.n_type == NT_GNU_BUILD_ID && nh.n_namesz == 4 && !memcmp(notes + name, "GNU", 4) &&
+		    nh.n_descsz && nh.n_descsz <= sizeof(elf->build_id)) {
 			memcpy(elf->build_id, notes + desc, nh.n_descsz);
 			elf->build_id_len = nh.n_descsz;
 			return;
@@ -251,8 +253,8 @@ static int rt_elf_segments(struct rt_elf *elf, const Elf64_Ehdr *eh, char *err, 
 	elf->dyn_off = dynamic->p_offset;
 	elf->n_dyn = dynamic->p_filesz / sizeof(Elf64_Dyn);
 	if (elf->n_dyn > RT_ELF_MAX_DYN)
-		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "its dynamic section has %zu entries, more than %u", elf->n_dyn,
-				   RT_ELF_MAX_DYN);
+		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "its dynamic section has %zu entries, more than %u",
+				   elf->n_dyn, RT_ELF_MAX_DYN);
 	return 0;
 }
 
@@ -380,7 +382,8 @@ static int rt_elf_dynsym(struct rt_elf *elf, const struct rt_elf_dynamic *at, ch
 	if (code)
 		return rt_elf_read_failed(elf, code, "hash table of dynamic symbols", err, errlen);
 	if (table.sym_count > RT_ELF_MAX_SYMS || table.sym_count * sizeof(Elf64_Sym) > avail)
-		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "its dynamic symbol table of %llu entries does not fit in",
+		return rt_elf_fail(elf, -ENOEXEC, err, errlen,
+				   "its dynamic symbol table of %llu entries does not fit in",
 				   (unsigned long long)table.sym_count);
 	elf->table[elf->n_tables++] = table;
 	return 0;
@@ -416,7 +419,8 @@ static int rt_elf_dynamic(struct rt_elf *elf, char *err, size_t errlen)
 
 /* ---- opening: section headers, which may be anything ---- */
 
-static bool rt_elf_section_table(struct rt_elf *elf, const Elf64_Ehdr *eh, const Elf64_Shdr *sh, struct rt_elf_table *table)
+static bool rt_elf_section_table(struct rt_elf *elf, const Elf64_Ehdr *eh, const Elf64_Shdr *sh,
+				 struct rt_elf_table *table)
 {
 	Elf64_Shdr str;
 
@@ -488,8 +492,8 @@ int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t 
 
 /* ---- symbols by name ---- */
 
-/* Where the wanted names stand in a string table. Tables share tails, so a name may begin in the middle of another string, and stand in
- * several places. */
+/* Where the wanted names stand in a string table. Tables share tails, so a name may begin in the middle of another
+ * string, and stand in several places. */
 struct rt_elf_hits {
 	uint32_t at[RT_ELF_MAX_WANTED][RT_ELF_MAX_HITS];
 	size_t n[RT_ELF_MAX_WANTED];
@@ -514,8 +518,8 @@ static int rt_elf_note_hits(const char *text, size_t len, uint64_t base, const c
 	return 0;
 }
 
-static int rt_elf_scan_strings(struct rt_elf *elf, const struct rt_elf_table *table, const struct rt_elf_symbol *symbols, size_t count,
-			       struct rt_elf_hits *hits)
+static int rt_elf_scan_strings(struct rt_elf *elf, const struct rt_elf_table *table,
+			       const struct rt_elf_symbol *symbols, size_t count, struct rt_elf_hits *hits)
 {
 	char block[RT_ELF_BLOCK];
 	uint64_t at = 0;
@@ -538,9 +542,11 @@ static int rt_elf_scan_strings(struct rt_elf *elf, const struct rt_elf_table *ta
 	return 0;
 }
 
-static void rt_elf_match(const Elf64_Sym *sym, struct rt_elf_symbol *symbols, size_t count, const struct rt_elf_hits *hits)
+static void rt_elf_match(const Elf64_Sym *sym, struct rt_elf_symbol *symbols, size_t count,
+			 const struct rt_elf_hits *hits)
 {
-	if (sym->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(sym->st_info) == STT_FILE || ELF64_ST_TYPE(sym->st_info) == STT_SECTION)
+	if (sym->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(sym->st_info) == STT_FILE ||
+	    ELF64_ST_TYPE(sym->st_info) == STT_SECTION)
 		return;
 	for (size_t i = 0; i < count; i++) {
 		for (size_t k = 0; !symbols[i].found && k < hits->n[i]; k++) {
@@ -555,8 +561,8 @@ static void rt_elf_match(const Elf64_Sym *sym, struct rt_elf_symbol *symbols, si
 	}
 }
 
-static int rt_elf_scan_symbols(struct rt_elf *elf, const struct rt_elf_table *table, struct rt_elf_symbol *symbols, size_t count,
-			       const struct rt_elf_hits *hits)
+static int rt_elf_scan_symbols(struct rt_elf *elf, const struct rt_elf_table *table, struct rt_elf_symbol *symbols,
+			       size_t count, const struct rt_elf_hits *hits)
 {
 	Elf64_Sym block[1024];
 

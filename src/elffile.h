@@ -2,16 +2,17 @@
 /*
  * elffile.h - bounded reader of ELF files that belong to somebody else.
  *
- * The file may be hostile, and may be cut short or rewritten while it is read: so it is read with pread into bounded buffers and never
- * mapped, every offset and count is checked against the file's size and fixed limits, and one open file reads at most
- * RT_ELF_BUDGET bytes in all. ELF64, little endian, x86-64 or aarch64; anything else is refused.
+ * The file may be hostile, and may be cut short or rewritten while it is read: so it is read with pread into bounded
+ * buffers and never mapped, every offset and count is checked against the file's size and fixed limits, and one open
+ * file reads at most RT_ELF_BUDGET bytes in all. ELF64, little endian, x86-64 or aarch64; anything else is refused.
  *
- * The dynamic section is the authority, because the dynamic linker uses it; section headers only add the symbols that strip would
- * remove, and are ignored when they make no sense.
+ * The dynamic section is the authority, because the dynamic linker uses it; section headers only add the symbols that
+ * strip would remove, and are ignored when they make no sense.
  *
  * (Not called elf.h, because with -Isrc that name would hide the system's <elf.h>.)
  *
- * Functions return 0 or -errno; where they take `err`, a message naming the file and what is wrong with it is left there. Malformed: -ENOEXEC.
+ * Functions return 0 or -errno; where they take `err`, a message naming the file and what is wrong with it is left
+ * there. Malformed: -ENOEXEC.
  */
 #ifndef RT_ELFFILE_H
 #define RT_ELFFILE_H
@@ -77,23 +78,28 @@ struct rt_elf_symbol {
 	uint16_t section;
 };
 
-/* Looks up defined symbols by their exact names, all of them in one pass over each table; symbol versions are not told apart. Returns 0 also if
- * some or all were not found. */
+/* Looks up defined symbols by their exact names, all of them in one pass over each table; symbol versions are not told
+ * apart. Returns 0 also if some or all were not found. */
 int rt_elf_find_symbols(struct rt_elf *elf, struct rt_elf_symbol *symbols, size_t count, char *err, size_t errlen);
 
-/* File offset of a virtual address, and how many bytes from there on are in the same segment. -ENOENT: not in the file. */
+/* File offset of a virtual address, and how many bytes from there on are in the same segment. -ENOENT: not
+ * in the file. */
 int rt_elf_offset(const struct rt_elf *elf, uint64_t vaddr, uint64_t *offset, uint64_t *avail);
 
-/* Reads `len` bytes at a virtual address, all of them or none: -ENOENT if the file has none there (.bss too), -EIO if it ended early. */
+/* Reads `len` bytes at a virtual address, all of them or none: -ENOENT if the file has none there (.bss too), -EIO if
+ * it ended early. */
 int rt_elf_read_vaddr(struct rt_elf *elf, uint64_t vaddr, void *buf, size_t len);
 
-/* A string of .dynstr (DT_NEEDED, DT_SONAME, DT_RUNPATH). -ENOENT: none; -ENAMETOOLONG: more than `len` bytes with its end. */
+/* A string of .dynstr (DT_NEEDED, DT_SONAME, DT_RUNPATH). -ENOENT: none; -ENAMETOOLONG: more than `len` bytes with its
+ * end. */
 int rt_elf_string(struct rt_elf *elf, uint64_t index, char *buf, size_t len);
 
-/* Lowest p_vaddr of the executable segments: the kernel's mm->start_code is the load bias and this. -ENOENT: there is none. */
+/* Lowest p_vaddr of the executable segments: the kernel's mm->start_code is the load bias and this. -ENOENT: there is
+ * none. */
 int rt_elf_exec_vaddr(const struct rt_elf *elf, uint64_t *vaddr);
 
-/* Link-time address of the DT_DEBUG entry's value, where the dynamic linker stores the address of its list. -ENOENT: there is none. */
+/* Link-time address of the DT_DEBUG entry's value, where the dynamic linker stores the address of its list. -ENOENT:
+ * there is none. */
 int rt_elf_debug_vaddr(const struct rt_elf *elf, uint64_t *vaddr);
 
 #endif

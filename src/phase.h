@@ -2,9 +2,10 @@
 /*
  * phase.h - phase paths: which phases a stack is in, outermost first.
  *
- * A path is a chain of elements (phase, anchor). The anchor tells calls from different places apart: it is a hash of the
- * stack that the phase's frame was called from, so that it is the same whatever numbers the kernel side gave the nodes. Equal
- * paths have equal ids (interned); path 0 is empty. A phase is at most once in a path: recursion is one span.
+ * A path is a chain of elements (phase, anchor). The anchor tells calls from different places apart: it is a hash of
+ * the stack that the phase's frame was called from, so that it is the same whatever numbers the kernel side gave the
+ * nodes. Equal paths have equal ids (interned); path 0 is empty. A phase is at most once in a path: recursion is one
+ * span.
  */
 #ifndef RT_PHASE_H
 #define RT_PHASE_H
@@ -45,7 +46,8 @@ uint32_t rt_path_step(struct rt_paths *paths, uint32_t parent, uint16_t phase, u
 /* Writes the ids of all elements, outermost first (the last is `id`). Returns how many: at most RT_PATH_DEPTH. */
 size_t rt_path_elements(const struct rt_paths *paths, uint32_t id, uint32_t ids[RT_PATH_DEPTH]);
 
-/* What nobody refers to any longer goes: mark what is in use (with all it hangs on), then sweep, which also clears the marks. */
+/* What nobody refers to any longer goes: mark what is in use (with all it hangs on), then sweep, which also clears
+ * the marks. */
 void rt_path_mark(struct rt_paths *paths, uint32_t id);
 void rt_paths_sweep(struct rt_paths *paths);
 

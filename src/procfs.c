@@ -86,7 +86,8 @@ int rt_proc_stat(pid_t pid, struct rt_proc_stat *out)
 		return -EIO;
 	*close = '\0';
 	snprintf(st.comm, sizeof(st.comm), "%s", open + 1);
-	if (sscanf(close + 1, " %c %d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu %*u %*d %*u %llu",
+	if (sscanf(close + 1,
+		   " %c %d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu %*u %*d %*u %llu",
 		   &st.state, &st.ppid, &flags, &st.threads, &start, &code) < 5)
 		return -EIO;
 	st.start_ticks = start;
@@ -308,8 +309,8 @@ static bool rt_pids_has(const struct rt_pids *pids, pid_t pid)
 	return false;
 }
 
-/* One look at all processes: adds to `found` what descends from `pid` and is not there yet. A parent in `all` may stand behind its child, so
- * the list is gone through until nothing comes any more: as often as the tree is deep. */
+/* One look at all processes: adds to `found` what descends from `pid` and is not there yet. A parent in `all` may stand
+ * behind its child, so the list is gone through until nothing comes any more: as often as the tree is deep. */
 static int rt_pids_round(pid_t pid, struct rt_pids *found)
 {
 	struct rt_pids all = {0};
@@ -360,8 +361,8 @@ static void rt_octal_decode(char *text)
 	char *to = text;
 
 	for (const char *from = text; *from; to++) {
-		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' && from[3] >= '0' &&
-		    from[3] <= '7') {
+		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
+		    from[3] >= '0' && from[3] <= '7') {
 			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
 			from += 4;
 		} else {
@@ -390,7 +391,8 @@ static int rt_map_parse(char *line, bool whole, struct rt_proc_map *map)
 	char mode[5];
 	int path_at = 0;
 
-	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, mode, &offset, &major, &minor, &ino, &path_at) < 7 ||
+	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, mode, &offset, &major, &minor, &ino,
+		   &path_at) < 7 ||
 	    strlen(mode) != 4)
 		return -EIO;
 	*map = (struct rt_proc_map){
@@ -513,8 +515,8 @@ int rt_proc_exe_key(pid_t pid, struct rt_bin_key *out)
 	return code;
 }
 
-/* A path relative to the working directory, made absolute in the root of the process. Both links are told from our root, so the part that
- * they share is the way to the process's root. */
+/* A path relative to the working directory, made absolute in the root of the process. Both links are told from our
+ * root, so the part that they share is the way to the process's root. */
 static int rt_proc_absolute(pid_t pid, const char *path, char *buf, size_t len)
 {
 	char root[PATH_MAX], cwd[PATH_MAX];
@@ -571,7 +573,8 @@ int rt_proc_open(pid_t pid, const char *path)
 	return fd;
 }
 
-/* Reads to the end, at most RT_PROCFS_MAX_FILE bytes. The size is only a hint: a file may grow meanwhile, and is 0 in some file systems. */
+/* Reads to the end, at most RT_PROCFS_MAX_FILE bytes. The size is only a hint: a file may grow meanwhile, and is 0 in
+ * some file systems. */
 static int rt_fd_read_all(int fd, size_t hint, char **text, size_t *len)
 {
 	size_t cap = hint < 65536 ? 65536 : hint, done = 0;

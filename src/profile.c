@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#define _GNU_SOURCE /* asprintf */
 #include "profile.h"
 
 #include <errno.h>
@@ -14,23 +15,25 @@
 
 #include "units.h"
 
-#define RT_PROFILE_MAX (1u << 20)  /* bytes of a file */
-#define RT_PHASES_MAX 4096u	   /* also of native symbols, and entries of one list */
-#define RT_PATTERN_COST_MAX 65536u /* what regcomp makes of a pattern, in characters: it copies what is repeated */
-#define RT_PATTERN_DEPTH_MAX 64	   /* regcomp calls itself for each parenthesis */
-#define RT_QUOTE_MAX 60		   /* characters of the file that a message repeats */
+#define RT_PROFILE_MAX (1u << 20)   /* bytes of a file */
+#define RT_PHASES_MAX 4096u         /* also of native symbols, and entries of one list */
+#define RT_PATTERN_COST_MAX 2048u   /* characters that regcomp makes of a pattern: it copies what is repeated */
+#define RT_PATTERNS_COST_MAX 65536u /* of all patterns of a profile */
+#define RT_PATTERN_DEPTH_MAX 64     /* regcomp calls itself for each parenthesis */
+#define RT_QUOTE_MAX 60             /* characters of the file that a message repeats */
 
 /*
- * The file is read event by event and never kept as a tree: whatever does not have the shape of a profile is refused at its first
- * event, so that nesting is as deep as a profile's and memory no more than the file's size. Aliases, which could make a small file large,
- * are refused as well.
+ * The file is read event by event and never kept as a tree: whatever does not have the shape of a profile is refused at
+ * its first event, so that nesting is as deep as a profile's and memory no more than the file's size. Aliases, which
+ * could make a small file large, are refused as well.
  */
 struct rt_reader {
 	yaml_parser_t parser;
 	yaml_event_t event; /* what is read now; all zero: nothing */
 	const char *path, *text;
 	size_t len;
-	char *error; /* the first one */
+	char *error;   /* the first one */
+	uint64_t cost; /* of the patterns so far */
 	struct rt_profile *profile;
 };
 
@@ -44,6 +47,8 @@ struct rt_key {
 };
 
 #define RT_NO_FIELD SIZE_MAX
+#define RT_FIELD(type, field) .offset = offsetof(struct type, field)
+#define RT_LIST(type, field) .offset = offsetof(struct type, field), .count = offsetof(struct type, n_##field)
 
 static void *rt_key_field(const struct rt_key *key, void *object)
 {
@@ -97,8 +102,8 @@ static int rt_refuse_syntax(struct rt_reader *r)
 			line += r->text[i] == '\n';
 		return rt_refuse(r, line, "%s: a profile is UTF-8 text", p->problem);
 	}
-	return rt_refuse(r, line, "not valid YAML: %s%s%s", p->problem ? p->problem : "unknown error", p->context ? ", " : "",
-			 p->context ? p->context : "");
+	return rt_refuse(r, line, "not valid YAML: %s%s%s", p->problem ? p->problem : "unknown error",
+			 p->context ? ", " : "", p->context ? p->context : "");
 }
 
 /* Goes on to the next event. */
@@ -121,7 +126,8 @@ static int rt_next(struct rt_reader *r)
 		tag = e->data.mapping_start.tag;
 	}
 	if (anchor || e->type == YAML_ALIAS_EVENT)
-		return rt_refuse(r, rt_line(r), "anchors (&name) and aliases (*name) have no place in a profile: write the value out");
+		return rt_refuse(r, rt_line(r),
+				 "anchors (&name) and aliases (*name) have no place in a profile: write the value out");
 	if (tag)
 		return rt_refuse(r, rt_line(r), "tags (!name) have no place in a profile: leave the tag out");
 	return 0;
@@ -198,7 +204,8 @@ static const char *rt_text(struct rt_reader *r, const struct rt_key *key, bool t
 	else if (!*text)
 		rt_refuse(r, rt_line(r), "`%s` is empty", key->name);
 	else if (strlen(text) != r->event.data.scalar.length || rt_has_control(text, tabs))
-		rt_refuse(r, rt_line(r), "`%s` contains a control character (a newline, perhaps): write it on one line", key->name);
+		rt_refuse(r, rt_line(r), "`%s` contains a control character (a newline, perhaps): write it on one line",
+			  key->name);
 	else
 		return text;
 	return NULL;
@@ -224,7 +231,8 @@ static int rt_read_word(struct rt_reader *r, const struct rt_key *key, void *obj
 		return -EINVAL;
 	if (text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_")]) {
 		char *quote = rt_quote(text);
-		int err = rt_refuse(r, rt_line(r), "`%s: %s`: only a-z, 0-9 and _ may be in it", key->name, quote ? quote : "?");
+		int err = rt_refuse(r, rt_line(r), "`%s: %s`: only a-z, 0-9 and _ may be in it", key->name,
+				    quote ? quote : "?");
 
 		free(quote);
 		return err;
@@ -253,8 +261,10 @@ static int rt_read_bytes(struct rt_reader *r, const struct rt_key *key, void *ob
 
 	if (!text)
 		return -EINVAL;
-	if (strcmp(text, "mapped") && (strncmp(text, "arg", 3) || text[3] == '0' || rt_number_parse(text + 3, 1, 99, &n)))
-		return rt_refuse(r, rt_line(r), "`%s` is `mapped` or the number of an argument: arg1, arg2, ...", key->name);
+	if (strcmp(text, "mapped") &&
+	    (strncmp(text, "arg", 3) || text[3] == '0' || rt_number_parse(text + 3, 1, 99, &n)))
+		return rt_refuse(r, rt_line(r), "`%s` is `mapped` or the number of an argument: arg1, arg2, ...",
+				 key->name);
 	return rt_read_text(r, key, object);
 }
 
@@ -292,7 +302,8 @@ static const struct rt_key *rt_key_find(struct rt_reader *r, const char *what, c
 	}
 	quote = rt_quote(text);
 	known = rt_key_names(keys, n);
-	rt_refuse(r, rt_line(r), "unknown key `%s` in %s: it may be %s", quote ? quote : "?", what, known ? known : "?");
+	rt_refuse(r, rt_line(r), "unknown key `%s` in %s: it may be %s", quote ? quote : "?", what,
+		  known ? known : "?");
 	free(quote);
 	free(known);
 	return NULL;
@@ -329,18 +340,19 @@ static int rt_read_mapping(struct rt_reader *r, const char *what, const struct r
 	return err;
 }
 
-/* Makes room for one more element of `size` bytes, all zero, at the end of an array. Returns it, or NULL without memory. */
+/* Makes room for one more element of `size` bytes, all zero, at the end of the array that the pointer at `array` points
+ * to. Its capacity is its length rounded up to a power of two. Returns the element, or NULL without memory. */
 static void *rt_array_grow(void *array, size_t *n, size_t size)
 {
-	void **at = array;
 	char *all;
 
-	if (*n && (*n & (*n - 1))) /* capacity is the next power of two */
-		return memset((char *)*at + (*n)++ * size, 0, size);
-	all = realloc(*at, (*n ? *n * 2 : 1) * size);
-	if (!all)
-		return NULL;
-	*at = all;
+	memcpy(&all, array, sizeof(all)); /* a pointer to any type */
+	if (!(*n & (*n - 1))) {
+		all = realloc(all, (*n ? *n * 2 : 1) * size);
+		if (!all)
+			return NULL;
+		memcpy(array, &all, sizeof(all));
+	}
 	return memset(all + (*n)++ * size, 0, size);
 }
 
@@ -369,11 +381,13 @@ static int rt_read_list_text(struct rt_reader *r, const struct rt_key *key, void
 {
 	const char *text = rt_text(r, key, false);
 	char **place, *copy;
+	size_t *count;
 
 	if (!text)
 		return -EINVAL;
 	copy = strdup(text);
-	place = copy ? rt_array_grow(rt_key_field(key, object), (size_t *)((char *)object + key->count), sizeof(*place)) : NULL;
+	count = (size_t *)((char *)object + key->count);
+	place = copy ? rt_array_grow(rt_key_field(key, object), count, sizeof(*place)) : NULL;
 	if (!place) {
 		free(copy);
 		return rt_refuse_memory(r);
@@ -406,7 +420,7 @@ static size_t rt_bracket_len(const char *p)
 	return *s ? (size_t)(s - p) + 1 : 1;
 }
 
-/* How often the repetition at `p` makes regcomp copy what stands before it; *len: characters of the repetition, 0: `p` is none. */
+/* How often the repetition at `p` makes regcomp copy what stands before it; *len: its characters, 0: `p` is none. */
 static uint64_t rt_repetition(const char *p, size_t *len)
 {
 	unsigned long low, high;
@@ -425,9 +439,10 @@ static uint64_t rt_repetition(const char *p, size_t *len)
 	return (low > high ? low : high) + 1;
 }
 
-/* Says what makes a pattern too dear to compile, or NULL. A profile may come from a stranger, and regcomp takes what it is given: nested
- * repetitions of a few characters are gigabytes. References back make matching exponential, on text that comes from the target. */
-static const char *rt_pattern_fault(const char *p)
+/* Says what makes a pattern too dear to compile, or NULL. A profile may come from a stranger, and regcomp takes what it
+ * is given: nested repetitions of a few characters are gigabytes. References back make matching exponential, on text
+ * that comes from the target. */
+static const char *rt_pattern_fault(const char *p, uint64_t *cost)
 {
 	uint64_t sum[RT_PATTERN_DEPTH_MAX + 1] = { 0 }, last = 0;
 	unsigned int depth = 0;
@@ -460,7 +475,10 @@ static const char *rt_pattern_fault(const char *p)
 		if (sum[depth] > RT_PATTERN_COST_MAX)
 			return "too large, with its repetitions written out";
 	}
-	return NULL;
+	while (depth--) /* parentheses that never close: regcomp's to refuse */
+		sum[depth] += sum[depth + 1];
+	*cost += sum[0];
+	return *cost > RT_PATTERNS_COST_MAX ? "too large, together with all patterns before it" : NULL;
 }
 
 static int rt_read_pattern(struct rt_reader *r, const struct rt_key *key, void *object)
@@ -473,7 +491,7 @@ static int rt_read_pattern(struct rt_reader *r, const struct rt_key *key, void *
 
 	if (!text)
 		return -EINVAL;
-	fault = rt_pattern_fault(text);
+	fault = rt_pattern_fault(text, &r->cost);
 	code = fault ? 0 : regcomp(&pattern.compiled, text, REG_EXTENDED | REG_NOSUB);
 	if (code) {
 		regerror(code, &pattern.compiled, reason, sizeof(reason));
@@ -481,7 +499,8 @@ static int rt_read_pattern(struct rt_reader *r, const struct rt_key *key, void *
 	}
 	if (fault) {
 		char *quote = rt_quote(text);
-		int err = rt_refuse(r, rt_line(r), "bad regex `%s` in `%s`: %s (a literal ( [ { . * + ? is written \\( ...)",
+		int err = rt_refuse(r, rt_line(r),
+				    "bad regex `%s` in `%s`: %s (a literal ( [ { . * + ? is written \\( ...)",
 				    quote ? quote : "?", key->name, fault);
 
 		free(quote);
@@ -508,8 +527,8 @@ static int rt_read_patterns(struct rt_reader *r, const struct rt_key *key, void 
 static int rt_read_label_any(struct rt_reader *r, const struct rt_key *key, void *object, bool both)
 {
 	const struct rt_key keys[] = {
-		{ .name = "zh", .read = rt_read_text, .offset = offsetof(struct rt_label, text[RT_LANG_ZH]), .required = both },
-		{ .name = "en", .read = rt_read_text, .offset = offsetof(struct rt_label, text[RT_LANG_EN]), .required = both },
+		{ .name = "zh", .read = rt_read_text, RT_FIELD(rt_label, text[RT_LANG_ZH]), .required = both },
+		{ .name = "en", .read = rt_read_text, RT_FIELD(rt_label, text[RT_LANG_EN]), .required = both },
 	};
 	struct rt_label *label = rt_key_field(key, object);
 	size_t line = rt_line(r);
@@ -550,9 +569,6 @@ static int rt_read_edge(struct rt_reader *r, const struct rt_key *key, void *obj
 
 /* ---- the sections ---- */
 
-#define RT_FIELD(type, field) .offset = offsetof(struct type, field)
-#define RT_LIST(type, field) .offset = offsetof(struct type, field), .count = offsetof(struct type, n_##field)
-
 static const struct rt_key rt_phase_keys[] = {
 	{ .name = "id", .read = rt_read_word, RT_FIELD(rt_phase, id), .required = true },
 	{ .name = "function", .read = rt_read_texts, RT_LIST(rt_phase, functions), .required = true },
@@ -580,6 +596,7 @@ static int rt_read_phase(struct rt_reader *r, const struct rt_key *key, void *ob
 	struct rt_phase *phase = rt_array_grow(&profile->phases, &profile->n_phases, sizeof(*phase));
 	int err;
 
+	(void)key;
 	if (!phase)
 		return rt_refuse_memory(r);
 	phase->line = (int)rt_line(r);
@@ -588,7 +605,8 @@ static int rt_read_phase(struct rt_reader *r, const struct rt_key *key, void *ob
 		return err;
 	for (const struct rt_phase *other = profile->phases; other < phase; other++) {
 		if (!strcmp(other->id, phase->id))
-			return rt_refuse(r, (size_t)phase->line, "duplicate id `%s`: line %d has it too", phase->id, other->line);
+			return rt_refuse(r, (size_t)phase->line, "duplicate id `%s`: line %d has it too", phase->id,
+					 other->line);
 	}
 	return 0;
 }
@@ -599,6 +617,7 @@ static int rt_read_native(struct rt_reader *r, const struct rt_key *key, void *o
 	struct rt_native *native = rt_array_grow(&profile->natives, &profile->n_natives, sizeof(*native));
 	int err;
 
+	(void)key;
 	if (!native)
 		return rt_refuse_memory(r);
 	native->line = (int)rt_line(r);
@@ -614,7 +633,8 @@ static int rt_read_section(struct rt_reader *r, const struct rt_key *key, void *
 {
 	if (r->event.type != YAML_SEQUENCE_START_EVENT)
 		return rt_refuse(r, rt_line(r), "`%s` is a list (each entry begins with `- `)", key->name);
-	return rt_read_list(r, key, object, key->count == offsetof(struct rt_profile, n_phases) ? rt_read_phase : rt_read_native);
+	return rt_read_list(r, key, object,
+			    key->count == offsetof(struct rt_profile, n_phases) ? rt_read_phase : rt_read_native);
 }
 
 static const struct rt_key rt_profile_keys[] = {
@@ -653,7 +673,7 @@ static int rt_read_document(struct rt_reader *r)
 		return rt_refuse(r, 1, "no phases: a profile has a list `phases` with at least one entry");
 	if (!err && !profile->name)
 		profile->name = rt_name_of(profile->path);
-	return err || profile->name ? err : rt_refuse_memory(r);
+	return (err || profile->name) ? err : rt_refuse_memory(r);
 }
 
 struct rt_profile *rt_profile_parse(const char *path, const char *text, size_t len, char **error)

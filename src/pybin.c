@@ -39,14 +39,17 @@ int rt_pybin_needed(struct rt_elf *exe, char *buf, size_t len)
 }
 
 /* Py_Version is an unsigned long with PY_VERSION_HEX in it. */
-static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symbol, uint32_t *hex, char *err, size_t errlen)
+static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symbol, uint32_t *hex, char *err,
+			    size_t errlen)
 {
 	uint64_t value;
 	int code;
 
 	if (!symbol->found) {
-		snprintf(err, errlen, "%s holds a CPython older than 3.11 (it has no Py_Version), which this version of ramtrack-bpf "
-			 "cannot read; run the program with CPython 3.11, 3.12 or 3.13", elf->name);
+		snprintf(err, errlen,
+			 "%s holds a CPython older than 3.11 (it has no Py_Version), which this ramtrack-bpf cannot "
+			 "read; run the program with CPython 3.11, 3.12 or 3.13",
+			 elf->name);
 		return -ENOTSUP;
 	}
 	code = rt_elf_read_vaddr(elf, symbol->value, &value, sizeof(value));
@@ -54,12 +57,15 @@ static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symb
 		*hex = (uint32_t)value;
 		return 0;
 	}
-	snprintf(err, errlen, "%s: cannot read the value of its symbol Py_Version%s; the file may be damaged or still being written: install it again",
+	snprintf(err, errlen,
+		 "%s: cannot read the value of its symbol Py_Version%s; the file may be damaged or still being "
+		 "written: install it again",
 		 elf->name, code ? "" : " (it is no version)");
 	return code ? code : -EINVAL;
 }
 
-static int rt_pybin_layout(struct rt_elf *elf, uint32_t hex, uint64_t runtime, struct rt_pyoff *off, char *err, size_t errlen)
+static int rt_pybin_layout(struct rt_elf *elf, uint32_t hex, uint64_t runtime, struct rt_pyoff *off, char *err,
+			   size_t errlen)
 {
 	uint8_t debug[RT_PYOFF_DEBUG_LEN];
 	char why[512];
@@ -96,7 +102,8 @@ static bool rt_pybin_is_mapped(const struct rt_elf *elf, uint64_t vaddr)
 	return false;
 }
 
-/* For an entry probe: a probe on anything but the first instruction of code that is really there is refused by leaving the offset 0. */
+/* For an entry probe: a probe on anything but the first instruction of code that is really there is refused by leaving
+ * the offset 0. */
 static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol, struct rt_pybin *py)
 {
 	static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
@@ -108,15 +115,16 @@ static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol
 	for (size_t i = 0; i < elf->n_loads; i++) {
 		const struct rt_elf_load *load = &elf->load[i];
 
-		if ((load->flags & PF_X) && symbol->value >= load->vaddr && symbol->value - load->vaddr < load->filesz &&
+		if ((load->flags & PF_X) && symbol->value >= load->vaddr &&
+		    symbol->value - load->vaddr < load->filesz &&
 		    !rt_elf_offset(elf, symbol->value, &py->eval_offset, &avail))
 			py->eval_endbr = elf->machine == EM_X86_64 && !memcmp(first, endbr64, sizeof(first));
 	}
 }
 
 /* The fields of struct rt_bin that say where the interpreter is. */
-static int rt_pybin_place(struct rt_elf *exe, struct rt_elf *lib, const struct rt_elf_symbol *sym, struct rt_bin *bin, char *err,
-			  size_t errlen)
+static int rt_pybin_place(struct rt_elf *exe, struct rt_elf *lib, const struct rt_elf_symbol *sym, struct rt_bin *bin,
+			  char *err, size_t errlen)
 {
 	struct rt_elf *elf = lib ? lib : exe;
 
@@ -137,8 +145,10 @@ static int rt_pybin_place(struct rt_elf *exe, struct rt_elf *lib, const struct r
 	bin->lib_runtime_off = sym[RT_SYM_RUNTIME].value;
 	bin->lib_dynamic_vaddr = lib->dyn_vaddr;
 	if (!lib->n_dyn || rt_elf_debug_vaddr(exe, &bin->debug_vaddr)) {
-		snprintf(err, errlen, "%s: has no dynamic section that leads to its libraries (DT_DEBUG), so libpython cannot be found "
-			 "in its processes; start the interpreter directly, not through the dynamic linker", exe->name);
+		snprintf(err, errlen,
+			 "%s: has no dynamic section that leads to its libraries (DT_DEBUG), so libpython cannot be "
+			 "found in its processes; start the interpreter directly, not through the dynamic linker",
+			 exe->name);
 		return -ENOTSUP;
 	}
 	return 0;

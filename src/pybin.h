@@ -23,7 +23,8 @@ struct rt_pybin {
 };
 
 /* Reads the interpreter in `lib`, or with lib NULL the one that is linked into the executable.
- * Returns 0; 1: no interpreter there (*out is untouched); negative: there is one, but it cannot be used: `err` says which, why and what to do. */
+ * Returns 0; 1: no interpreter there (*out is untouched); negative: there is one, but it cannot be used: `err` says
+ * which, why and what to do. */
 int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, char *err, size_t errlen);
 
 /* The libpython that the executable is linked with (DT_NEEDED). Returns 0, or -ENOENT: with none. */

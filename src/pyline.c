@@ -69,7 +69,7 @@ static int rt_table_svarint(struct rt_table *table, int64_t *out)
 	return err;
 }
 
-/* What follows an entry's first byte: how far the line moves on from the entry before, and how many lines the entry spans. */
+/* What follows an entry's first byte: how far the line moves on from the entry before, and how many lines it spans. */
 static int rt_table_lines(struct rt_table *table, unsigned int code, int64_t *delta, uint32_t *span)
 {
 	unsigned int columns = code <= RT_ENTRY_SHORT_LAST ? 1 : 2;

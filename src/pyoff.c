@@ -10,7 +10,8 @@
 #define RT_PY_MINOR_LAST 13
 
 /* PyObject, PyBytesObject and the head of PyASCIIObject have not changed since 3.11 in builds with a GIL. */
-#define RT_PY_OBJECTS .ob_type = 8, .bytes_size = 16, .bytes_data = 32, .str_length = 16, .str_hash = 24, .str_state = 32
+#define RT_PY_OBJECTS \
+	.ob_type = 8, .bytes_size = 16, .bytes_data = 32, .str_length = 16, .str_hash = 24, .str_state = 32
 
 static const struct rt_pyoff rt_py311 = {
 	.version = 3 << 8 | 11,
@@ -105,17 +106,22 @@ void rt_pyoff_version_text(uint32_t version_hex, char *buf, size_t len)
 int rt_pyoff_supported(uint32_t version_hex, bool *from_debug, char *err, size_t errlen)
 {
 	unsigned int major = version_hex >> 24, minor = version_hex >> 16 & 0xff, level = version_hex >> 4 & 0xf;
+	bool newer = major > 3 || (major == 3 && minor > RT_PY_MINOR_LAST);
 	char version[24];
 
 	rt_pyoff_version_text(version_hex, version, sizeof(version));
-	if (major != 3 || minor < RT_PY_MINOR_FIRST || minor > RT_PY_MINOR_LAST) {
-		snprintf(err, errlen, "CPython %s: its memory layout is not known to this version of ramtrack-bpf, which reads "
-			 "3.%u to 3.%u; run the program with one of these%s", version, RT_PY_MINOR_FIRST, RT_PY_MINOR_LAST,
-			 major > 3 || (major == 3 && minor > RT_PY_MINOR_LAST) ? ", or look for a newer ramtrack-bpf" : "");
+	if (major != 3 || minor < RT_PY_MINOR_FIRST || newer) {
+		snprintf(err, errlen,
+			 "CPython %s: its memory layout is not known to this version of ramtrack-bpf, which reads "
+			 "3.%u to 3.%u; run the program with one of these%s",
+			 version, RT_PY_MINOR_FIRST, RT_PY_MINOR_LAST,
+			 newer ? ", or look for a newer ramtrack-bpf" : "");
 		return -ENOTSUP;
 	}
 	if (level != 0xf && level != 0xc) {
-		snprintf(err, errlen, "CPython %s is a pre-release, whose memory layout differs from the release's; use 3.%u.0 or newer",
+		snprintf(err, errlen,
+			 "CPython %s is a pre-release, whose memory layout differs from the release's; use 3.%u.0 or "
+			 "newer",
 			 version, minor);
 		return -ENOTSUP;
 	}
@@ -123,7 +129,9 @@ int rt_pyoff_supported(uint32_t version_hex, bool *from_debug, char *err, size_t
 	return 0;
 }
 
-/* ---- 3.13: struct _Py_DebugOffsets (Include/internal/pycore_runtime.h): after the cookie, 64-bit words in this order ---- */
+/* ---- 3.13: struct _Py_DebugOffsets ---- */
+
+/* Include/internal/pycore_runtime.h: after the cookie, 64-bit words in this order. */
 
 enum rt_dbg313 {
 	RT_DBG_COOKIE,
@@ -175,7 +183,8 @@ struct rt_dbg_field {
 	const char *name;
 };
 
-#define RT_DBG(word, size, width, field) {RT_DBG_##word, RT_DBG_##size##_SIZE, width, offsetof(struct rt_pyoff, field), #field}
+#define RT_DBG(word, size, width, field) \
+	{RT_DBG_##word, RT_DBG_##size##_SIZE, width, offsetof(struct rt_pyoff, field), #field}
 
 static const struct rt_dbg_field rt_dbg_fields[] = {
 	RT_DBG(RUNTIME_INTERP_HEAD, RUNTIME, 8, runtime_interp_head),
@@ -222,8 +231,8 @@ static int rt_dbg_read_fields(const uint8_t *runtime, struct rt_pyoff *out, char
 
 		if (size > RT_DBG_MAX_STRUCT || offset > size || field->width > size - offset || offset > UINT16_MAX ||
 		    offset % field->width) {
-			snprintf(err, errlen, "its debug offsets make no sense: %s at %llu in a struct of %llu bytes", field->name,
-				 (unsigned long long)offset, (unsigned long long)size);
+			snprintf(err, errlen, "its debug offsets make no sense: %s at %llu in a struct of %llu bytes",
+				 field->name, (unsigned long long)offset, (unsigned long long)size);
 			return -EINVAL;
 		}
 		memcpy((uint8_t *)out + field->out, &value, sizeof(value));
@@ -264,13 +273,16 @@ int rt_pyoff_from_debug(const uint8_t *runtime, size_t len, struct rt_pyoff *out
 	if (code)
 		return code;
 	if (!from_debug || len < RT_PYOFF_DEBUG_LEN) {
-		snprintf(err, errlen, "its debug offsets make no sense: %s", from_debug ? "cut short" : "this version has none");
+		snprintf(err, errlen, "its debug offsets make no sense: %s",
+			 from_debug ? "cut short" : "this version has none");
 		return -EINVAL;
 	}
 	if (rt_dbg_word(runtime, RT_DBG_FREE_THREADED)) {
 		rt_pyoff_version_text((uint32_t)hex, version, sizeof(version));
-		snprintf(err, errlen, "CPython %s is a free-threaded build, which this version of ramtrack-bpf cannot read; run the program "
-			 "with the regular build (the one with a GIL)", version);
+		snprintf(err, errlen,
+			 "CPython %s is a free-threaded build, which this version of ramtrack-bpf cannot read; run the "
+			 "program with the regular build (the one with a GIL)",
+			 version);
 		return -ENOTSUP;
 	}
 	code = rt_dbg_read_fields(runtime, &off, err, errlen);

@@ -9,12 +9,12 @@
 
 #define RT_SOURCE_MAX (16u << 20) /* bytes */
 #define RT_LINES_MAX 2000000u
-#define RT_NEST_MAX 256	      /* f-strings and replacement fields in each other; CPython stops at 150 */
-#define RT_MATCH_MAX 65536u   /* bytes of a logical line that patterns see: regexec's memory is a multiple of it */
+#define RT_NEST_MAX 256     /* f-strings and replacement fields in each other; CPython stops at 150 */
+#define RT_MATCH_MAX 16384u /* bytes of a logical line that patterns see: regexec can take the square of it */
 #define RT_TAB 8
 
-/* What the scanner is in. Fields of f-strings are scanned by the rules of CPython 3.12 (PEP 701: quotes, comments and newlines may
- * stand in a field), which take every valid f-string of 3.11 for the same. */
+/* What the scanner is in. Fields of f-strings are scanned by the rules of CPython 3.12 (PEP 701: quotes, comments and
+ * newlines may stand in a field), which take every valid f-string of 3.11 for the same. */
 enum rt_mode {
 	RT_MODE_CODE,
 	RT_MODE_STRING,
@@ -25,7 +25,7 @@ enum rt_mode {
 struct rt_nest {
 	enum rt_mode mode;
 	unsigned int brackets; /* CODE, FIELD: open ones; of any kind, a mismatch is no valid Python */
-	char quote;	       /* STRING, SPEC, as are the next three */
+	char quote;            /* STRING, SPEC, as are the next three */
 	bool triple, raw, format;
 };
 
@@ -48,7 +48,8 @@ static bool rt_is_blank(char c)
 
 static bool rt_is_word(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || (unsigned char)c >= 0x80;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+	       (unsigned char)c >= 0x80;
 }
 
 static bool rt_at_newline(const struct rt_scan *s)
@@ -119,8 +120,8 @@ static bool rt_scan_continuation(struct rt_scan *s)
 	return true;
 }
 
-/* At a quote, `prefix` being the word of `len` letters right before it. Without room for an f-string's fields it is a plain string, and
- * with no room at all (the base is one of RT_NEST_MAX) the quote is an ordinary character. */
+/* At a quote, `prefix` being the word of `len` letters right before it. Without room for an f-string's fields it is a
+ * plain string, and with no room at all (the base is one of RT_NEST_MAX) the quote is an ordinary character. */
 static void rt_scan_open(struct rt_scan *s, const char *prefix, size_t len)
 {
 	char quote = *s->p;
@@ -215,7 +216,8 @@ static bool rt_scan_code(struct rt_scan *s)
 	return false;
 }
 
-/* A backslash in a string. It keeps the next character from ending the string, in a raw string too, but not a brace from opening a field. */
+/* A backslash in a string. It keeps the next character from ending the string, in a raw string too, but not a brace
+ * from opening a field. */
 static void rt_scan_escape(struct rt_scan *s, const struct rt_nest *nest)
 {
 	char next = s->end - s->p > 1 ? s->p[1] : '\0';
@@ -244,7 +246,7 @@ static void rt_scan_string(struct rt_scan *s)
 
 	if (rt_at_newline(s)) {
 		if (!nest->triple)
-			s->depth--; /* no valid Python in a string; a specification goes back to its field, as in 3.12 */
+			s->depth--; /* no valid string; a specification gives way to its field, as in 3.12 */
 		else
 			rt_scan_join(s);
 	} else if (c == '\\') {
@@ -290,7 +292,7 @@ static int rt_scan_finish(struct rt_scan *s)
 	return 0;
 }
 
-/* Measures the indentation. Of one that backslashes spread over several lines, the first part that is not empty counts. */
+/* Measures the indentation. If backslashes spread it over several lines, the first part that is not empty counts. */
 static void rt_scan_indent(struct rt_scan *s)
 {
 	int column = 0, before_backslash = 0;
@@ -331,7 +333,7 @@ static int rt_scan_line(struct rt_scan *s)
 	return rt_scan_finish(s);
 }
 
-/* Gives back what is not needed, and only then lets the lines point to their texts, which has moved for the last time. */
+/* Gives back what is not needed. The lines point to their texts only now that these have moved for the last time. */
 static void rt_scan_pack(struct rt_scan *s)
 {
 	struct rt_logical_line *line = s->lines.count ? realloc(s->lines.line, s->lines.count * sizeof(*line)) : NULL;
@@ -420,8 +422,8 @@ static bool rt_def_is(const char *text, const char *name, size_t len)
 	return found && !strncmp(found, name, len) && !rt_is_word(found[len]);
 }
 
-/* Steps over the string at `p`, a quote. The quotes of an f-string's fields may mislead it, which matters only outside the brackets of a
- * def's parameters: in a return annotation. */
+/* Steps over the string at `p`, a quote. The quotes of an f-string's fields may mislead it, which matters only outside
+ * the brackets of a def's parameters: in a return annotation. */
 static const char *rt_after_string(const char *p)
 {
 	char quote = *p;
@@ -483,8 +485,8 @@ static size_t rt_lines_find(const struct rt_logical_lines *lines, int row)
 	return low < lines->count && lines->line[low].first <= row ? low : lines->count;
 }
 
-/* The index of the def or class statement whose code object starts at `firstlineno`, or `count`. A decorator's line is that of its expression,
- * which in `@(<newline>expression)` is not the line of the `@`. */
+/* The index of the def or class statement whose code object starts at `firstlineno`, or `count`. A decorator's line is
+ * that of its expression, which in `@(<newline>expression)` is not the line of the `@`. */
 static size_t rt_lines_find_def(const struct rt_logical_lines *lines, int firstlineno)
 {
 	size_t i = rt_lines_find(lines, firstlineno);
@@ -506,7 +508,7 @@ struct rt_find {
 };
 
 /* Keeps the line's range if a pattern matches the first `len` bytes of its text. */
-static int rt_find_match(struct rt_find *find, const struct rt_logical_line *line, size_t len)
+static int rt_find_match(struct rt_find *find, const struct rt_logical_line *line, size_t len, bool always)
 {
 	bool hit = false;
 
@@ -526,15 +528,29 @@ static int rt_find_match(struct rt_find *find, const struct rt_logical_line *lin
 		find->range = range;
 		find->cap = cap;
 	}
-	find->range[find->n++] = (struct rt_line_range){ .first = line->first, .last = line->last };
+	find->range[find->n++] = (struct rt_line_range){
+		.first = line->first, .last = line->last, .always = always };
 	return 0;
 }
 
-/* Statements from index `i` on that are indented by more than `column`. The header of a nested function or class and its decorators run
- * in the code searched here, its body does not. */
+/* A statement that is no header of a block; `match` and `case` are names as well. */
+static bool rt_is_simple(const char *text)
+{
+	static const char *const headers[] = { "if", "elif", "else", "for", "while", "try", "except", "finally",
+					       "with", "match", "case", "async", "def", "class" };
+
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+		if (rt_after_word(text, headers[i]))
+			return false;
+	}
+	return *text != '@';
+}
+
+/* Statements from index `i` on that are indented by more than `column`. The header of a nested function or class and
+ * its decorators run in the code searched here, its body does not. */
 static int rt_find_body(struct rt_find *find, const struct rt_logical_lines *lines, size_t i, int column)
 {
-	int nested = INT_MAX, err = 0;
+	int nested = INT_MAX, err = 0, body = i < lines->count ? lines->line[i].column : 0;
 
 	for (; !err && i < lines->count && lines->line[i].column > column; i++) {
 		const struct rt_logical_line *line = &lines->line[i];
@@ -544,7 +560,8 @@ static int rt_find_body(struct rt_find *find, const struct rt_logical_lines *lin
 			continue;
 		def = rt_def_name(line->text) != NULL;
 		nested = def ? line->column : INT_MAX;
-		err = rt_find_match(find, line, def ? rt_header_len(line->text) : strlen(line->text));
+		err = rt_find_match(find, line, def ? rt_header_len(line->text) : strlen(line->text),
+				    line->column == body && rt_is_simple(line->text));
 	}
 	return err;
 }
@@ -568,7 +585,7 @@ int rt_pysource_find(const struct rt_logical_lines *lines, int firstlineno, cons
 		def = &lines->line[i];
 		len = strlen(def->text);
 		if (rt_header_len(def->text) < len)
-			err = rt_find_match(&find, def, len); /* def f(): return x */
+			err = rt_find_match(&find, def, len, false); /* def f(): return x */
 		if (!err)
 			err = rt_find_body(&find, lines, i + 1, def->column);
 	}

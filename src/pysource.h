@@ -8,6 +8,7 @@
 #ifndef RT_PYSOURCE_H
 #define RT_PYSOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "profile.h"
@@ -33,6 +34,7 @@ void rt_logical_lines_free(struct rt_logical_lines *lines);
 /* A range of physical lines. */
 struct rt_line_range {
 	int first, last;
+	bool always; /* a simple statement of the body itself, in no block: a call that gets to a later line has run it */
 };
 
 /* Finds the statements of one function that match any of the patterns.

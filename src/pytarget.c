@@ -55,7 +55,8 @@ static bool rt_key_equal(const struct rt_bin_key *a, const struct rt_bin_key *b)
 	return a->dev == b->dev && a->ino == b->ino;
 }
 
-/* An interpreter that was started through the dynamic linker (ld.so python) is not the executable but one of its mappings. */
+/* An interpreter that was started through the dynamic linker (ld.so python) is not the executable but one of its
+ * mappings. */
 static bool rt_map_is_candidate(const struct rt_libs *libs, const struct rt_proc_map *map)
 {
 	const char *name = strrchr(map->path, '/');
@@ -87,14 +88,15 @@ static int rt_libs_collect(void *ctx, const struct rt_proc_map *map)
 	return 0;
 }
 
-/* Opens the very file that is mapped. map_files needs no path, so a deleted file works too, but more privilege than the path needs;
- * the path may lead to another file by now, so that is checked. */
+/* Opens the very file that is mapped. map_files needs no path, so a deleted file works too, but more privilege than the
+ * path needs; the path may lead to another file by now, so that is checked. */
 static int rt_lib_open(pid_t pid, const struct rt_lib *lib, char *open_path, size_t len)
 {
 	struct rt_bin_key key;
 	int fd, code;
 
-	snprintf(open_path, len, "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)lib->start, (unsigned long long)lib->end);
+	snprintf(open_path, len, "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)lib->start,
+		 (unsigned long long)lib->end);
 	fd = open(open_path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
@@ -122,8 +124,8 @@ struct rt_bias {
 	uint64_t bias;
 };
 
-/* A mapping that begins where a segment of the file does tells the load bias. Two segments may share a page of the file, so that the one
- * which is executable decides, if it is still mapped from the file. */
+/* A mapping that begins where a segment of the file does tells the load bias. Two segments may share a page of the
+ * file, so that the one which is executable decides, if it is still mapped from the file. */
 static int rt_bias_look(void *ctx, const struct rt_proc_map *map)
 {
 	struct rt_bias *bias = ctx;
@@ -134,7 +136,8 @@ static int rt_bias_look(void *ctx, const struct rt_proc_map *map)
 	for (size_t i = 0; i < bias->elf->n_loads; i++) {
 		const struct rt_elf_load *load = &bias->elf->load[i];
 
-		if ((load->offset & mask) != map->offset || map->x != !!(load->flags & PF_X) || (bias->found && !map->x))
+		if ((load->offset & mask) != map->offset || map->x != !!(load->flags & PF_X) ||
+		    (bias->found && !map->x))
 			continue;
 		bias->bias = map->start - (load->vaddr & mask);
 		bias->found = true;
@@ -143,7 +146,8 @@ static int rt_bias_look(void *ctx, const struct rt_proc_map *map)
 	return 0;
 }
 
-static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, struct rt_pytarget *out, char *err, size_t errlen)
+static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, struct rt_pytarget *out, char *err,
+		      size_t errlen)
 {
 	char open_path[PATH_MAX];
 	struct rt_bias bias = {.key = lib->key, .page = (uint64_t)sysconf(_SC_PAGESIZE)};
@@ -152,8 +156,10 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	int fd = rt_lib_open(pid, lib, open_path, sizeof(open_path)), code;
 
 	if (fd < 0) {
-		snprintf(err, errlen, "process %d: cannot open its %s: %s; run as root in the host's PID namespace, and restart the "
-			 "process if the file was replaced", pid, lib->path[0] ? lib->path : "libpython", strerror(-fd));
+		snprintf(err, errlen,
+			 "process %d: cannot open its %s: %s; run as root in the host's PID namespace, and restart the "
+			 "process if the file was replaced",
+			 pid, lib->path[0] ? lib->path : "libpython", strerror(-fd));
 		return fd;
 	}
 	code = rt_elf_open(&elf, fd, lib->path, err, errlen);
@@ -203,7 +209,8 @@ static int rt_target_shared(pid_t pid, struct rt_elf *exe, struct rt_pytarget *o
 }
 
 /* The executable as a file: its interpreter, or else the one in its libraries. */
-static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struct rt_pytarget *out, char *err, size_t errlen)
+static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struct rt_pytarget *out, char *err,
+			 size_t errlen)
 {
 	struct rt_pybin py;
 	struct rt_elf exe;
@@ -234,8 +241,8 @@ static bool rt_target_changed(pid_t pid, const struct rt_proc_stat *before, cons
 	struct rt_proc_stat now;
 	struct rt_bin_key exe;
 
-	return rt_proc_stat(pid, &now) || now.start_ticks != before->start_ticks || now.start_code != before->start_code ||
-	       rt_proc_exe_key(pid, &exe) || !rt_key_equal(&exe, key);
+	return rt_proc_stat(pid, &now) || now.start_ticks != before->start_ticks ||
+	       now.start_code != before->start_code || rt_proc_exe_key(pid, &exe) || !rt_key_equal(&exe, key);
 }
 
 static int rt_target_refused(pid_t pid, int code, char *err, size_t errlen)
@@ -244,8 +251,9 @@ static int rt_target_refused(pid_t pid, int code, char *err, size_t errlen)
 		snprintf(err, errlen, "process %d: no such process; check the number with ps", pid);
 	else
 		snprintf(err, errlen, "process %d: cannot read its executable: %s; %s", pid, strerror(-code),
-			 geteuid() ? "run as root (sudo)" : "it is kept from root too, by a security module or a user namespace: "
-							    "run in the host's namespaces with CAP_SYS_PTRACE");
+			 geteuid() ? "run as root (sudo)"
+				   : "it is kept from root too, by a security module or a user namespace: "
+				     "run in the host's namespaces with CAP_SYS_PTRACE");
 	return code;
 }
 
@@ -412,7 +420,8 @@ static int rt_command_open(const char *name, char *const *env, char *path, size_
 	return code ? code : -ELOOP;
 }
 
-/* Replaces $ORIGIN and ${ORIGIN}. Other variables ($LIB, $PLATFORM) are not known here: such a directory is left out. */
+/* Replaces $ORIGIN and ${ORIGIN}. Other variables ($LIB, $PLATFORM) are not known here: such a directory is left out.
+ */
 static bool rt_origin_expand(const char *part, const char *origin, char *buf, size_t len)
 {
 	size_t n = 0;
@@ -452,10 +461,13 @@ static int rt_lib_search(const char *list, const char *origin, const char *name,
 }
 
 /* In the dynamic linker's order. */
-static int rt_lib_find(struct rt_elf *exe, const char *exe_path, const char *name, char *const *env, char *buf, size_t len)
+static int rt_lib_find(struct rt_elf *exe, const char *exe_path, const char *name, char *const *env, char *buf,
+		       size_t len)
 {
-	static const char x86[] = "/usr/local/lib:/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib";
-	static const char arm[] = "/usr/local/lib:/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib";
+	static const char x86[] =
+		"/usr/local/lib:/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib";
+	static const char arm[] =
+		"/usr/local/lib:/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib";
 	char rpath[4096] = "", runpath[4096] = "", origin[PATH_MAX], *slash;
 	const char *lists[4];
 	int fd = -ENOENT;
@@ -464,7 +476,8 @@ static int rt_lib_find(struct rt_elf *exe, const char *exe_path, const char *nam
 		return -errno;
 	slash = strrchr(origin, '/');
 	slash[slash == origin] = '\0';
-	if (rt_elf_string(exe, exe->runpath, runpath, sizeof(runpath)) && rt_elf_string(exe, exe->rpath, rpath, sizeof(rpath)))
+	if (rt_elf_string(exe, exe->runpath, runpath, sizeof(runpath)) &&
+	    rt_elf_string(exe, exe->rpath, rpath, sizeof(rpath)))
 		rpath[0] = '\0';
 	lists[0] = rpath[0] ? rpath : NULL;
 	lists[1] = rt_env_get(env, "LD_LIBRARY_PATH");
@@ -529,7 +542,8 @@ int rt_pytarget_from_file(const char *path, char *const *env, struct rt_pytarget
 	memset(out, 0, sizeof(*out));
 	fd = rt_command_open(path, env, out->exe, sizeof(out->exe));
 	if (fd < 0) {
-		snprintf(err, errlen, "%s: cannot be executed: %s; check the name, its #! line and its permissions", path, strerror(-fd));
+		snprintf(err, errlen, "%s: cannot be executed: %s; check the name, its #! line and its permissions",
+			 path, strerror(-fd));
 		return fd;
 	}
 	code = rt_proc_file_key(0, fd, &out->key);

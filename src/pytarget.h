@@ -2,8 +2,8 @@
 /*
  * pytarget.h - where CPython is in a running process, or will be in a program not yet started.
  *
- * Nothing is read from the process's memory: its executable and its libraries are read as files, its mappings say where they lie. The
- * kernel side checks what stands there (Py_Version) before it believes any of it.
+ * Nothing is read from the process's memory: its executable and its libraries are read as files, its mappings say where
+ * they lie. The kernel side checks what stands there (Py_Version) before it believes any of it.
  */
 #ifndef RT_PYTARGET_H
 #define RT_PYTARGET_H
@@ -25,23 +25,26 @@ struct rt_pytarget {
 	char version[24];      /* "3.11.7" */
 	uint64_t load_bias;    /* of the executable in this process; from_file: 0 */
 	uint64_t runtime_addr; /* of _PyRuntime in this process; from_file: 0 */
-	uint64_t eval_offset;  /* of _PyEval_EvalFrameDefault in the file `open_path`, for an entry probe; 0: it has no such symbol */
+	uint64_t eval_offset;  /* of _PyEval_EvalFrameDefault in the file `open_path`, for an entry probe; 0: it has no
+				  such symbol */
 	bool eval_endbr;       /* it begins with endbr64 */
-	bool may_come;	       /* result 1: the executable needs a libpython which is not mapped (found) yet: ask again later */
+	bool may_come; /* result 1: the executable needs a libpython which is not mapped (found) yet: ask again later */
 	char exe[PATH_MAX];    /* the executable, as the process sees it */
-	char path[PATH_MAX];   /* the file with the interpreter, as the process sees it; may be deleted or replaced by now */
+	char path[PATH_MAX]; /* the file with the interpreter, as the process sees it; may be deleted or replaced by now
+			      */
 	char open_path[PATH_MAX]; /* the same file, to be opened by us while the process lives */
 };
 
-/* Returns 0: found; 1: no Python in it, or not yet (out->key, exe and may_come are set all the same); negative: -ESRCH gone or a zombie, -EACCES or -EPERM
- * not allowed to look, -EAGAIN it executed another program meanwhile (ask again), or there is an interpreter which cannot be used. For negative
- * results `err` says what is wrong and what to do, and *out is not to be used. */
+/* Returns 0: found; 1: no Python in it, or not yet (out->key, exe and may_come are set all the same); negative: -ESRCH
+ * gone or a zombie, -EACCES or -EPERM not allowed to look, -EAGAIN it executed another program meanwhile (ask again),
+ * or there is an interpreter which cannot be used. For negative results `err` says what is wrong and what to do, and
+ * *out is not to be used. */
 int rt_pytarget_read(pid_t pid, struct rt_pytarget *out, char *err, size_t errlen);
 
-/* The same for a command before it is started. A `path` without a slash is looked up in PATH; a script's "#!" line is followed, also
- * through env. `env`: what the command will be started with (PATH and LD_LIBRARY_PATH are used); NULL: our own.
- * A libpython is looked for in LD_LIBRARY_PATH, DT_RPATH or DT_RUNPATH (with $ORIGIN) and the default directories, not in the linker's cache.
- * -ENOENT, -EACCES: no such command, or it cannot be executed. */
+/* The same for a command before it is started. A `path` without a slash is looked up in PATH; a script's "#!" line is
+ * followed, also through env. `env`: what the command will be started with (PATH and LD_LIBRARY_PATH are used); NULL:
+ * our own. A libpython is looked for in LD_LIBRARY_PATH, DT_RPATH or DT_RUNPATH (with $ORIGIN) and the default
+ * directories, not in the linker's cache. -ENOENT, -EACCES: no such command, or it cannot be executed. */
 int rt_pytarget_from_file(const char *path, char *const *env, struct rt_pytarget *out, char *err, size_t errlen);
 
 #endif

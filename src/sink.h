@@ -3,8 +3,9 @@
  * sink.h - what the accounting core tells its outputs (tagged log, NDJSON), and the summary that it keeps.
  *
  * Everything here is computed, owned by the core and valid during the call only (the summary: until rt_account_free).
- * All sizes are bytes, all times CLOCK_MONOTONIC nanoseconds. Strings that come from the target are hostile bytes: valid UTF-8
- * is guaranteed (others are replaced), control characters are not removed; each output escapes for its own format.
+ * All sizes are bytes, all times CLOCK_MONOTONIC nanoseconds. Strings that come from the target are hostile bytes:
+ * valid UTF-8 is guaranteed (others are replaced), control characters are not removed; each output escapes for its own
+ * format.
  */
 #ifndef RT_SINK_H
 #define RT_SINK_H
@@ -54,7 +55,8 @@ struct rt_phase_view {
 	bool exact;		/* both edges by an entry probe or known otherwise */
 	int64_t rss_start, rss_end;
 	struct rt_sizes delta;	/* change of the process's RSS between start and end: inclusive */
-	int64_t own;		/* charged to this phase and to no phase nested in it: its thread and its helper threads */
+	/* charged to this phase and to no phase nested in it: its thread and its helper threads */
+	int64_t own;
 	int64_t gained, released, reused; /* charged here and in nested phases; >= 0 */
 	int64_t helper;		/* of the net charge (own and nested): by threads without a phase of their own */
 	int64_t peak;		/* highest RSS of the process while it was open */
@@ -94,14 +96,17 @@ struct rt_sink {
 	void (*on_checkpoint)(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp);
 	void (*on_phase)(void *ctx, const struct rt_proc_view *proc, const struct rt_phase_view *phase);
 	/* Only if rt_account_config.want_growth: */
-	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count); /* innermost first, once an id */
+	/* innermost first, once an id */
+	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count);
 	void (*on_growth)(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth);
 };
 
 /* ---- the summary ---- */
 
 struct rt_outside_view { /* growth outside any phase */
-	const char *module; /* dotted module name or file, or "<helper threads>", "<interpreter start>", "<stack unreadable>", "<no Python>" */
+	/* dotted module name or file, or "<helper threads>", "<interpreter start>", "<stack unreadable>", "<no
+	 * Python>" */
+	const char *module;
 	struct rt_sizes net;
 	int64_t gained, released;
 };
@@ -113,8 +118,10 @@ struct rt_proc_summary {
 	const struct rt_outside_view *outside; /* largest |net| first, at most 20, then "<others>" */
 	size_t n_outside;
 	int64_t outside_net;
-	int64_t ambiguous_net; /* of outside_net: changed while several threads had a phase, by a thread with none and no creator in one */
-	int64_t helper_by_creator, helper_by_only; /* net charge decided by the creator's phase / the only thread with a phase */
+	/* of outside_net: changed while several threads had a phase, by a thread with none and no creator in one */
+	int64_t ambiguous_net;
+	/* net charge decided by the creator's phase / the only thread with a phase */
+	int64_t helper_by_creator, helper_by_only;
 	int64_t cause_net[RT_CAUSES]; /* not the work of a line: reclaim, khugepaged, remote; [RT_CAUSE_SELF] is 0 */
 	int64_t unaccounted; /* exact RSS change minus the sum of all charges: 0 on a good run */
 };
@@ -140,7 +147,8 @@ struct rt_summary {
 	size_t n_not_hit;
 	int64_t unaccounted; /* sum of absolute values */
 	uint64_t lost_records, lost_stacks; /* from the kernel's counters and malformed or late records */
-	uint64_t late_records;	/* came after the window within which records are sorted; their charge counts, its phase may be wrong */
+	/* came after the window within which records are sorted; their charge counts, its phase may be wrong */
+	uint64_t late_records;
 	uint64_t counters[RT_COUNTERS];
 };
 

@@ -184,6 +184,17 @@ def fail(text):
     sys.exit("check_profile.py: " + text)
 
 
+def run_pyprobe(*command):
+    """Its standard output; whatever goes wrong ends the run."""
+    try:
+        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        fail("cannot run %s: %s; build it with `make build/pyprobe`" % (command[0], error.strerror))
+    if answer.returncode:
+        fail("%s ended with status %d: %s" % (" ".join(command), answer.returncode, answer.stderr.strip()))
+    return answer.stdout
+
+
 def fetch(requirement, cache):
     """The zip with the .py files of one version, from the cache or by way of pip."""
     kept = cache / (requirement.replace("==", "-") + "-py.zip")
@@ -214,10 +225,7 @@ def fetch(requirement, cache):
 
 def read_phases(pyprobe, profile):
     """What the tracer itself reads from the profile, one JSON object a phase."""
-    answer = subprocess.run([pyprobe, "phases", profile], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if answer.returncode:
-        fail("%s phases %s ended with status %d: %s" % (pyprobe, profile, answer.returncode, answer.stderr.strip()))
-    phases = [json.loads(line) for line in answer.stdout.splitlines()]
+    phases = [json.loads(line) for line in run_pyprobe(pyprobe, "phases", profile).splitlines()]
     for phase in phases:
         for file in phase["files"]:
             if file.startswith("vllm/") and not file.startswith(KEEP):
@@ -275,11 +283,8 @@ class Checker:
         self.found, self.problems = {}, []
 
     def search(self, phase, source, function, first):
-        command = [self.pyprobe, "find", self.profile, str(source.path), function, str(first), phase["id"]]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if answer.returncode:
-            fail("%s ended with status %d: %s" % (" ".join(command), answer.returncode, answer.stderr.strip()))
-        ranges = [tuple(int(number) for number in line.split()[-2:]) for line in answer.stdout.splitlines()]
+        answer = run_pyprobe(self.pyprobe, "find", self.profile, str(source.path), function, str(first), phase["id"])
+        ranges = [tuple(int(number) for number in line.split()[-2:]) for line in answer.splitlines()]
         for lines in ranges:
             if lines not in source.statements[first]:
                 self.problems.append("%s: %s: lines %d-%d of %s are no statement of %s by CPython's ast"

@@ -408,7 +408,7 @@ def told_of(said, pid, name):
     return [{"rss": record["rss_delta_bytes"], "anon": record["anon_bytes"]} for record in records]
 
 
-def compare(said, truth, names, tolerance=TOLERANCE):
+def compare(said, truth, names, tolerance=TOLERANCE, what="target"):
     """Tool against truth, call by call where both count the same calls, else by the sum (the interface: sums never
     depend on how back-to-back calls are cut). Fails with a table of everything that was compared."""
     rows, wrong = [], []
@@ -429,8 +429,9 @@ def compare(said, truth, names, tolerance=TOLERANCE):
             rows.append(row)
             if any(abs(ours[kind] - theirs[kind]) > tolerance for kind in ours):
                 wrong.append(row)
-    assert not wrong, f"{len(wrong)} of {len(rows)} are off by more than {tolerance // PAGE} pages:\n" + "\n".join(
-        wrong
+    unhit = [entry for entry in said.summary["phases_not_hit"] if entry["phase"] in names]
+    assert not wrong, f"{what} (pid {truth['pid']}), off by more than {tolerance // PAGE} pages:\n" + "\n".join(
+        [*wrong, "all that was compared:", *rows, f"not hit: {unhit}", said.errors]
     )
 
 

@@ -17,7 +17,7 @@ ADVERSARY = [
 CODES = [
     phase("f_a", "f_a", [f"made_up_{number}.py" for number in range(7)]),
     phase("f_b", "f_b"),
-    phase("lambda_phase.py", "<lambda>", "lambda_phase.py"),
+    phase("lambda_phase", "<lambda>", "lambda_phase.py"),
 ]
 
 
@@ -47,7 +47,7 @@ def test_frames_of_one_size_called_in_turn(tool, python, mode, entry):
 def test_code_objects_that_come_back_under_other_names(tool, python, mode):
     said = trace(tool, python, "codes.py", mode=mode, phases=CODES)
     meant = {
-        name: pages for name, pages in said.truth["facts"]["pages"].items() if name in ("f_a", "f_b", "lambda_phase.py")
+        name: pages for name, pages in said.truth["facts"]["pages"].items() if name in ("f_a", "f_b", "lambda_phase")
     }
     assert all(pages > 200 for pages in meant.values()), meant
     check_to_the_page(said, meant, 2)

@@ -30,10 +30,7 @@ def phase_record(pages, start=1000, name="one"):
 
 
 def run_with(*records, **summary):
-    process = {
-        key: 0
-        for key in SUMMARY_PROCESS_KEYS
-    }
+    process = {key: 0 for key in SUMMARY_PROCESS_KEYS}
     end = record(
         "summary", processes=[process], phases_not_hit=[], lost={"records": 0, "stacks": 0}, self={}, **summary
     )

@@ -3,6 +3,7 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,32 @@ import pytest
 from harness import kill_hard, phase, wait_until, write_profile
 
 GOOD = "name: good\nphases:\n  - id: one\n    function: f\n    label: one\n"
+
+
+STEPPING = """
+import mmap, time
+def step():
+    memory = mmap.mmap(-1, 1 << 20)
+    for offset in range(0, 1 << 20, 4096):
+        memory[offset] = 1
+    memory.close()
+while True:
+    step()
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def profile(directory):
+    return write_profile(os.path.join(directory, "profile.yaml"), [phase("step", "step")])
+
+
+@pytest.fixture
+def stepping():
+    """A process that enters and leaves a phase fifty times a second."""
+    process = subprocess.Popen(["/usr/bin/python3", "-S", "-c", STEPPING])
+    yield process
+    kill_hard(process)
 
 
 def says(done, status, *words):
@@ -31,43 +58,46 @@ def free_pid():
     return pid
 
 
-def test_no_such_pid(run_tool):
+def test_no_such_pid(run_tool, profile):
     pid = free_pid()
-    says(run_tool("-p", pid), 3, str(pid))
+    says(run_tool("-P", profile, "-p", pid), 3, str(pid))
 
 
-def test_kernel_thread(run_tool):
+def test_kernel_thread(run_tool, profile):
     with open("/proc/2/cmdline") as cmdline, open("/proc/2/comm") as comm:
         if cmdline.read() or comm.read() != "kthreadd\n":
             pytest.skip("PID 2 is no kernel thread here (a PID namespace)")
-    says(run_tool("-p", 2), 3, "2")
+    says(run_tool("-P", profile, "-p", 2), 3, "2")
 
 
-def test_zombie(run_tool):
+def test_zombie(run_tool, profile):
     process = subprocess.Popen(["/bin/true"])
     assert wait_until(lambda: open(f"/proc/{process.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z")
-    says(run_tool("-p", process.pid), 3, str(process.pid))
+    says(run_tool("-P", profile, "-p", process.pid), 3, str(process.pid))
     process.wait()
 
 
-def test_pid_1(run_tool):
-    done = run_tool("--no-follow", "-d", "1", "-p", "1")
+def test_pid_1(run_tool, profile):
+    done = run_tool("-P", profile, "--no-follow", "-d", "1", "-p", "1")
     assert done.returncode in (0, 3, 4), done.stderr
     assert done.returncode == 0 or "1" in done.stderr
     assert os.path.exists("/proc/1")
 
 
-def test_one_good_and_one_missing_target(run_tool, sleeper):
+def test_one_good_and_one_missing_target(run_tool, sleeper, profile):
     pid = free_pid()
-    says(run_tool("-p", sleeper.pid, "-p", pid, "-d", "1"), 3, str(pid))
+    says(run_tool("-P", profile, "-p", sleeper.pid, "-p", pid, "-d", "1"), 3, str(pid))
     assert sleeper.poll() is None
 
 
-def test_process_that_ends_during_attach(run_tool):
+def test_process_that_ends_during_attach(run_tool, profile):
     for delay in (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
         process = subprocess.Popen(["/usr/bin/python3", "-S", "-c", f"import time; time.sleep({delay})"])
         tool = subprocess.Popen(
-            [run_tool.path, "-p", str(process.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [run_tool.path, "-P", profile, "-p", str(process.pid)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
             process.wait(10)
@@ -153,50 +183,40 @@ def test_profile_that_cannot_be_read(run_tool, directory, sleeper):
 
 
 @pytest.mark.parametrize("option", ["-o", "-j"])
-def test_unwritable_output(run_tool, directory, sleeper, option):
+def test_unwritable_output(run_tool, directory, profile, sleeper, option):
     for path in (os.path.join(directory, "no-such-folder", "out"), directory):
-        says(run_tool(option, path, "-d", "1", "-p", sleeper.pid), 1, path)
+        says(run_tool(option, path, "-P", profile, "-d", "1", "-p", sleeper.pid), 1, path)
     assert sleeper.poll() is None
 
 
 @pytest.mark.parametrize("option", ["-o", "-j"])
-def test_full_disk(run_tool, directory, sleeper, option):
-    profile = write_profile(os.path.join(directory, "profile.yaml"), [phase("a", "f")])
-    done = run_tool(option, "/dev/full", "-P", profile, "-d", "1", "-p", sleeper.pid)
-    says(done, 1, "/dev/full", os.strerror(28))
-    assert sleeper.poll() is None
+def test_full_disk(run_tool, profile, stepping, option):
+    """There is something to write: the target enters and leaves a phase all the time."""
+    says(run_tool(option, "/dev/full", "-P", profile, "-d", "1", "-p", stepping.pid), 1, "/dev/full", os.strerror(28))
+    assert stepping.poll() is None
 
 
-def test_full_disk_on_standard_output(run_tool, directory, sleeper):
-    profile = write_profile(os.path.join(directory, "profile.yaml"), [phase("a", "f")])
+def test_full_disk_on_standard_output(run_tool, profile, stepping):
     with open("/dev/full", "w") as full:
-        done = run_tool("-P", profile, "-d", "1", "-p", sleeper.pid, stdout=full)
+        done = run_tool("-P", profile, "-d", "1", "-p", stepping.pid, stdout=full)
     says(done, 1, os.strerror(28))
 
 
-def test_closed_pipe(run_tool, directory):
+def test_closed_pipe(run_tool, profile, stepping):
     """`ramtrack-bpf ... | head -1`: it ends, without a crash, and the target runs on."""
-    profile = write_profile(os.path.join(directory, "profile.yaml"), [phase("step", "step")])
-    work = (
-        "import mmap, time\ndef step():\n m = mmap.mmap(-1, 1 << 20)\n"
-        " for i in range(0, 1 << 20, 4096): m[i] = 1\n m.close()\n"
-    )
-    target = subprocess.Popen(["/usr/bin/python3", "-S", "-c", work + "while True: step(); time.sleep(0.02)"])
-    tool = subprocess.Popen(
-        [run_tool.path, "-P", profile, "-p", str(target.pid)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = [run_tool.path, "-P", profile, "-p", str(stepping.pid)]
+    tool = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        assert tool.stdout.readline()
+        assert select.select([tool.stdout], [], [], 10)[0] and tool.stdout.readline(), "no line within 10 s"
         tool.stdout.close()
         tool.stdout = None
         status = tool.wait(10)
         errors = tool.stderr.read().decode()
         assert status in (0, 1, 128 + signal.SIGPIPE, -signal.SIGPIPE), f"exit status {status}\n{errors}"
         assert len(errors.splitlines()) <= 5, errors
-        assert target.poll() is None, "the target ended with the pipe"
+        assert stepping.poll() is None, "the target ended with the pipe"
     finally:
         kill_hard(tool)
-        kill_hard(target)
 
 
 def test_no_privilege(run_tool, tool_path, directory, sleeper):
@@ -219,24 +239,24 @@ def test_no_privilege(run_tool, tool_path, directory, sleeper):
     assert sleeper.poll() is None
 
 
-def test_output_is_not_touched_when_the_target_is_wrong(run_tool, directory):
+def test_output_is_not_touched_when_the_target_is_wrong(run_tool, directory, profile):
     """A run that never began must not cost the result of an earlier one."""
     path = os.path.join(directory, "out.ndjson")
     with open(path, "w") as file:
         json.dump({"kept": True}, file)
-    says(run_tool("-j", path, "-p", free_pid()), 3)
+    says(run_tool("-P", profile, "-j", path, "-p", free_pid()), 3)
     with open(path) as file:
         assert json.load(file) == {"kept": True}
 
 
-def test_messages_end_lines_and_hold_no_control_characters(run_tool, directory):
+def test_messages_end_lines_and_hold_no_control_characters(run_tool, directory, profile):
     """Names come from the target and from the command line: nothing of theirs may steer the terminal."""
     program = os.path.join(directory, "evil\x1b[31m\n.py")
     with open(program, "w") as file:
         file.write("import time; time.sleep(0.5)\n")
     done = run_tool(
         "-P",
-        write_profile(os.path.join(directory, "p.yaml"), [phase("a", "f")]),
+        profile,
         "--",
         "/usr/bin/python3",
         "-S",
@@ -246,10 +266,8 @@ def test_messages_end_lines_and_hold_no_control_characters(run_tool, directory):
     assert "\x1b[31m" not in done.stdout + done.stderr
 
 
-def test_nothing_is_left_running(run_tool, directory):
+def test_nothing_is_left_running(run_tool, profile):
     """A command that outlives its parent's pipes still ends with the run's own end."""
     start = time.monotonic()
-    done = run_tool(
-        "-P", write_profile(os.path.join(directory, "p.yaml"), [phase("a", "f")]), "--", "/bin/sh", "-c", "sleep 0.2"
-    )
+    done = run_tool("-P", profile, "--", "/bin/sh", "-c", "sleep 0.2")
     assert done.returncode == 0 and time.monotonic() - start < 10, done.stderr

@@ -2,7 +2,8 @@
 /*
  * account_kit.h - builds sequences of records for tests of the accounting core, and keeps what it tells.
  *
- * Sizes are pages, times are plain numbers; before[] of a run is the model's RSS of that image unless a test says otherwise.
+ * Sizes are pages, times are plain numbers; before[] of a run is the model's RSS of that image unless a test says
+ * otherwise.
  */
 #ifndef RT_ACCOUNT_KIT_H
 #define RT_ACCOUNT_KIT_H
@@ -276,14 +277,33 @@ static inline void kit_proc(struct kit *k, uint64_t ts, struct rt_rec_proc rec, 
 	assert_int_equal(kit_give(k, &rec, sizeof(rec), RT_REC_PROC, ts, image, rec.pid), 0);
 }
 
-#define kit_attach(k, ts, image_, pid_, anon) \
-	kit_proc(k, ts, (struct rt_rec_proc){ .birth = RT_BIRTH_ATTACH, .pid = pid_, .ppid = 1, .pages = { [RT_ANON] = anon } }, image_)
-#define kit_fork(k, ts, image_, pid_, parent_, anon)                                                                    \
-	kit_proc(k, ts,                                                                                                  \
-		 (struct rt_rec_proc){ .birth = RT_BIRTH_FORK, .pid = pid_, .parent_image = parent_, .pages = { [RT_ANON] = anon } }, \
+#define kit_attach(k, ts, image_, pid_, anon)                                                  \
+	kit_proc(k, ts,                                                                        \
+		 (struct rt_rec_proc){                                                         \
+			 .birth = RT_BIRTH_ATTACH,                                             \
+			 .pid = pid_,                                                          \
+			 .ppid = 1,                                                            \
+			 .pages = { [RT_ANON] = anon },                                        \
+		 },                                                                            \
 		 image_)
-#define kit_exec(k, ts, image_, pid_, prev_, anon) \
-	kit_proc(k, ts, (struct rt_rec_proc){ .birth = RT_BIRTH_EXEC, .pid = pid_, .prev_image = prev_, .pages = { [RT_ANON] = anon } }, image_)
+#define kit_fork(k, ts, image_, pid_, parent_, anon)                                           \
+	kit_proc(k, ts,                                                                        \
+		 (struct rt_rec_proc){                                                         \
+			 .birth = RT_BIRTH_FORK,                                               \
+			 .pid = pid_,                                                          \
+			 .parent_image = parent_,                                              \
+			 .pages = { [RT_ANON] = anon },                                        \
+		 },                                                                            \
+		 image_)
+#define kit_exec(k, ts, image_, pid_, prev_, anon)                                             \
+	kit_proc(k, ts,                                                                        \
+		 (struct rt_rec_proc){                                                         \
+			 .birth = RT_BIRTH_EXEC,                                               \
+			 .pid = pid_,                                                          \
+			 .prev_image = prev_,                                                  \
+			 .pages = { [RT_ANON] = anon },                                        \
+		 },                                                                            \
+		 image_)
 
 /* `exact` differs from the model's total by `off` pages. */
 static inline void kit_exit(struct kit *k, uint64_t ts, uint32_t image, uint32_t pid, uint32_t status, int64_t off)
@@ -338,8 +358,8 @@ static inline void kit_meta(struct kit *k, uint64_t ts, uint32_t image, enum rt_
 	assert_int_equal(kit_give(k, buf, (sizeof(rec) + rec.len + 7) & ~7ul, RT_REC_META, ts, image, 0), 0);
 }
 
-static inline uint32_t kit_code_table(struct kit *k, uint32_t image, const char *qualname, const char *file, int firstlineno,
-				      const uint8_t *table, size_t table_len)
+static inline uint32_t kit_code_table(struct kit *k, uint32_t image, const char *qualname, const char *file,
+				      int firstlineno, const uint8_t *table, size_t table_len)
 {
 	uint8_t buf[2048] = { 0 };
 	struct rt_rec_code rec = {
@@ -352,6 +372,7 @@ static inline uint32_t kit_code_table(struct kit *k, uint32_t image, const char 
 		.file_width = 1,
 		.pyversion = 0x30b,
 	};
+	size_t tail_len = rec.qualname_len + rec.file_len + table_len;
 	uint8_t *tail = buf + sizeof(rec);
 
 	memcpy(buf, &rec, sizeof(rec));
@@ -359,9 +380,7 @@ static inline uint32_t kit_code_table(struct kit *k, uint32_t image, const char 
 	memcpy(tail + rec.qualname_len, file, rec.file_len);
 	if (table_len)
 		memcpy(tail + rec.qualname_len + rec.file_len, table, table_len);
-	assert_int_equal(kit_give(k, buf, (sizeof(rec) + rec.qualname_len + rec.file_len + table_len + 7) & ~7ul, RT_REC_CODE,
-				  0, image, 0),
-			 0);
+	assert_int_equal(kit_give(k, buf, (sizeof(rec) + tail_len + 7) & ~7ul, RT_REC_CODE, 0, image, 0), 0);
 	return rec.id;
 }
 
@@ -381,7 +400,9 @@ static inline uint32_t kit_node(struct kit *k, uint32_t image, uint32_t parent, 
 /* A root, and on it the frame of app/main.py's module body. */
 static inline uint32_t kit_base(struct kit *k, uint32_t image)
 {
-	return kit_node(k, image, kit_node(k, image, 0, RT_CODE_ROOT, 0), kit_code(k, image, "<module>", "app/main.py", 1), 2);
+	uint32_t root = kit_node(k, image, 0, RT_CODE_ROOT, 0);
+
+	return kit_node(k, image, root, kit_code(k, image, "<module>", "app/main.py", 1), 2);
 }
 
 /* A run as the test describes it; what it leaves 0 is filled in from the model. */
@@ -418,7 +439,8 @@ static inline const struct rt_phase_view *kit_row(const struct rt_proc_summary *
 		size_t at = 0;
 
 		for (size_t p = 0; p < proc->phases[i].path_len; p++)
-			at += (size_t)snprintf(buf + at, sizeof(buf) - at, "%s%s", p ? "/" : "", proc->phases[i].path[p]->id);
+			at += (size_t)snprintf(buf + at, sizeof(buf) - at, "%s%s", p ? "/" : "",
+					       proc->phases[i].path[p]->id);
 		if (!strcmp(buf, path))
 			return &proc->phases[i];
 	}

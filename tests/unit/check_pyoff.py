@@ -4,9 +4,9 @@
 
     check_pyoff.py [--require X.Y]... [INCLUDE_DIR]...
 
-Looks at /usr/include/python3.11, 3.12, 3.13 (and /usr/local) and at the directories given, which hold a Python.h. For a version with debug offsets they are
-built from the headers and read by the code under test. Exit status: 0 all that was there is right, 1 something differs (or a
-required version was not there), 77 no headers at all.
+Looks at /usr/include/python3.11, 3.12, 3.13 (and /usr/local) and at the directories given, which hold a Python.h. For a
+version with debug offsets they are built from the headers and read by the code under test. Exit status: 0 all that was
+there is right, 1 something differs (or a required version was not there), 77 no headers at all.
 """
 import argparse
 import os
@@ -73,8 +73,8 @@ DEBUG = {
     "runtime_state": ("_PyRuntimeState", {"interpreters_head": "interpreters.head"}),
     "interpreter_state": ("PyInterpreterState", {"next": "next", "threads_head": "threads.head"}),
     "thread_state": ("PyThreadState", {"next": "next", "thread_id": "thread_id", "current_frame": "current_frame"}),
-    "interpreter_frame": ("_PyInterpreterFrame", {"previous": "previous", "executable": "f_executable", "instr_ptr": "instr_ptr",
-                                                  "owner": "owner"}),
+    "interpreter_frame": ("_PyInterpreterFrame", {"previous": "previous", "executable": "f_executable",
+                                                  "instr_ptr": "instr_ptr", "owner": "owner"}),
     "code_object": ("PyCodeObject", {"filename": "co_filename", "name": "co_name", "qualname": "co_qualname",
                                      "linetable": "co_linetable", "firstlineno": "co_firstlineno",
                                      "co_code_adaptive": "co_code_adaptive"}),
@@ -157,7 +157,8 @@ def check(include, minor, compiler):
         with open(source, "w", encoding="utf-8") as file:
             file.write(program(minor))
         built = subprocess.run([compiler, "-std=gnu11", "-w", "-I" + include, "-I" + os.path.join(ROOT, "include"),
-                                "-I" + os.path.join(ROOT, "src"), source, "-o", binary], capture_output=True, text=True, check=False)
+                                "-I" + os.path.join(ROOT, "src"), source, "-o", binary],
+                               capture_output=True, text=True, check=False)
         if built.returncode:
             return ["does not compile: " + "\n".join(built.stderr.splitlines()[:5])]
         ran = subprocess.run([binary], capture_output=True, text=True, check=False)
@@ -186,15 +187,15 @@ def main():
     checked, failed = set(), False
     for place in dict.fromkeys(places):
         found = header_version(place)
+        if found and found[1] not in VERSIONS:
+            print(f"skip {place}: CPython {found[0]} has no layout in src/pyoff.c")
+            continue
         if not found or not os.path.exists(os.path.join(place, "internal", "pycore_frame.h")):
             if place in args.include:
                 print(f"not ok {place}: no Python.h with its internal headers there")
                 failed = True
             continue
         version, short, minor = found
-        if short not in VERSIONS:
-            print(f"skip {place}: CPython {version} has no layout in src/pyoff.c")
-            continue
         complaints = check(place, minor, args.cc)
         checked.add(short)
         failed |= bool(complaints)

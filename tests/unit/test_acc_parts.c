@@ -70,7 +70,8 @@ static void test_text_from_str(void **state)
 	rt_text_from_str(out, sizeof(out), (const uint8_t *)ucs4, sizeof(ucs4), 4);
 	assert_string_equal(out, "\xf0\x9f\x98\x80\xef\xbf\xbd"
 				 "b");
-	assert_int_equal(rt_text_from_str(out, sizeof(out), (const uint8_t *)ucs4, 7, 4), 4); /* half a character is none */
+	/* half a character is none */
+	assert_int_equal(rt_text_from_str(out, sizeof(out), (const uint8_t *)ucs4, 7, 4), 4);
 	assert_int_equal(rt_text_from_str(out, sizeof(out), (const uint8_t *)"abc", 3, 3), 0);
 	assert_int_equal(rt_text_from_str(out, 4, (const uint8_t *)"a\xe9\xe9", 3, 1), 3); /* cut between characters */
 	assert_string_equal(out, "a\xc3\xa9");
@@ -145,7 +146,8 @@ static void test_order(void **state)
 		for (size_t i = 0; i < 5000; i++) {
 			record[i][0] = any(1000);
 			record[i][1] = i;
-			assert_int_equal(rt_order_push(&order, record[i][0], record[i], i % 10 ? 120 : sizeof(record[i])), 0);
+			size = i % 10 ? 120 : sizeof(record[i]);
+			assert_int_equal(rt_order_push(&order, record[i][0], record[i], size), 0);
 		}
 		qsort(record, 5000, sizeof(record[0]), by_time);
 		for (size_t i = 0; i < 5000; i++) {
@@ -194,8 +196,11 @@ static void test_nodes(void **state)
 	assert_non_null(nodes);
 	assert_int_equal(rt_nodes_add(nodes, 0, 0, 0, 0, 0), -22);
 	assert_int_equal(rt_nodes_add(nodes, 5, 5, 1, 0, 0), -22);
-	for (uint32_t id = 1; id <= 20000; id++) /* every thousandth is a root */
-		assert_int_equal(rt_nodes_add(nodes, id, id % 1000 == 1 ? 0 : id - 1, id % 1000 == 1 ? 0 : id, 7, id % 50), 0);
+	for (uint32_t id = 1; id <= 20000; id++) {
+		bool root = id % 1000 == 1;
+
+		assert_int_equal(rt_nodes_add(nodes, id, root ? 0 : id - 1, root ? 0 : id, 7, id % 50), 0);
+	}
 	assert_int_equal(rt_nodes_add(nodes, 77, 1, 1, 1, 1), -17);
 	assert_int_equal(nodes->chunks, 5);
 	assert_int_equal(rt_node_path(rt_nodes_find(nodes, 1234)), 1234 % 50);
@@ -269,6 +274,8 @@ static void test_paths(void **state)
 
 static void test_rows(void **state)
 {
+	const struct rt_tally first = { .calls = 1, .own = 5, .start_ns = 9, .end_ns = 12, .exact = true };
+	const struct rt_tally second = { .calls = 1, .own = -2, .start_ns = 3, .end_ns = 4, .rss_start = 7 };
 	struct rt_rows rows = { 0 }, sum = { 0 };
 	uint32_t a, ab, b, order[8], n = 0;
 
@@ -278,8 +285,8 @@ static void test_rows(void **state)
 	b = rt_rows_child(&rows, 0, 2);
 	ab = rt_rows_child(&rows, a, 2);
 	assert_int_equal(rt_rows_child(&rows, a, 2), ab);
-	rt_tally_add(&rows.row[ab].tally, &(struct rt_tally){ .calls = 1, .own = 5, .start_ns = 9, .end_ns = 12, .exact = true });
-	rt_tally_add(&rows.row[ab].tally, &(struct rt_tally){ .calls = 1, .own = -2, .start_ns = 3, .end_ns = 4, .rss_start = 7 });
+	rt_tally_add(&rows.row[ab].tally, &first);
+	rt_tally_add(&rows.row[ab].tally, &second);
 	rt_rows_add(&sum, &rows);
 	rt_rows_add(&sum, &rows);
 	for (uint32_t row = rt_rows_next(&sum, 0); row; row = rt_rows_next(&sum, row))

@@ -2,7 +2,8 @@
 /* The accounting core: phases of one process. All expected figures are worked out by hand from the sequence. */
 #include "account_kit.h"
 
-static void assert_cp(const struct kit *k, size_t i, enum kit_phase phase, enum rt_edge edge, int64_t delta, int64_t total)
+static void assert_cp(const struct kit *k, size_t i, enum kit_phase phase, enum rt_edge edge, int64_t delta,
+		      int64_t total)
 {
 	assert_true(i < k->n_cp);
 	assert_ptr_equal(k->cp[i].cp.phase, &k->phase[phase]);
@@ -24,7 +25,8 @@ static void test_nested(void **state)
 	inner = kit_node(k, 1, outer, kit_code(k, 1, "inner", "/srv/app/main.py", 20), 4);
 	helper = kit_node(k, 1, inner, kit_code(k, 1, "alloc", "/srv/lib/x.py", 3), 8);
 	kit_grow(k, 20, 1, 100, base, 10);
-	kit_run(k, 30, 1, 100, .node = outer, .delta = { [RT_ANON] = 20 }, .minflt = 20, .prev_seen_ns = 25, .last_ns = 33);
+	kit_run(k, 30, 1, 100, .node = outer, .delta = { [RT_ANON] = 20 }, .minflt = 20, .prev_seen_ns = 25,
+		.last_ns = 33);
 	kit_run(k, 40, 1, 100, .node = helper, .delta = { [RT_ANON] = 5, [RT_FILE] = 2 }, .minflt = 7, .majflt = 1,
 		.prev_seen_ns = 35, .last_ns = 44);
 	kit_run(k, 50, 1, 100, .node = outer, .delta = { [RT_ANON] = 3 }, .prev_seen_ns = 45, .last_ns = 55);
@@ -83,7 +85,8 @@ static void test_release_and_reuse(void **state)
 	base = kit_base(k, 1);
 	outer = kit_node(k, 1, base, kit_code(k, 1, "outer", "app/main.py", 10), 4);
 	kit_grow(k, 20, 1, 100, outer, 100);
-	/* 30 pages back and forth within one run: gained 30, released 80, 20 of them reused, net -50, 1110 at its highest */
+	/* 30 pages back and forth within one run: gained 30, released 80, 20 of them reused, net -50, 1110 at its
+	 * highest */
 	kit_run(k, 30, 1, 100, .node = outer, .delta = { [RT_ANON] = -50 }, .gained = { [RT_ANON] = 30 }, .reused = 20,
 		.max_pages = 1110);
 	kit_run(k, 40, 1, 100, .node = base, .flags = 0);
@@ -103,7 +106,8 @@ static void test_release_and_reuse(void **state)
 	kit_free(k);
 }
 
-/* One span for a recursion, one for calls in a row that nobody saw apart, two for two call sites, two with an entry probe. */
+/* One span for a recursion, one for calls in a row that nobody saw apart, two for two call sites, two with an entry
+ * probe. */
 static void test_calls(void **state)
 {
 	struct kit *k = kit_new(NULL);
@@ -153,7 +157,8 @@ static void test_calls(void **state)
 	kit_free(k);
 }
 
-/* A pool thread made in an outer phase works for what its creator does now; one without a creator for the only phase there is. */
+/* A pool thread made in an outer phase works for what its creator does now; one without a creator for the only phase
+ * there is. */
 static void test_helpers(void **state)
 {
 	struct kit *k = kit_new(NULL);
@@ -174,7 +179,8 @@ static void test_helpers(void **state)
 	kit_thread_exit(k, 27, 1, 101); /* the chain of creators outlives a link */
 	kit_grow(k, 30, 1, 100, inner, 2);
 	kit_run(k, 40, 1, 102, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 4 }, .minflt = 4);
-	kit_run(k, 41, 1, 103, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 8 }); /* unknown creator: the only one */
+	/* unknown creator: the only one */
+	kit_run(k, 41, 1, 103, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 8 });
 	/* A second thread with a phase: now 103 is ambiguous, 102 is not. */
 	kit_run(k, 50, 1, 104, .node = rec, .delta = { [RT_ANON] = 16 });
 	kit_run(k, 60, 1, 103, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 32 });
@@ -289,11 +295,13 @@ static const char kit_source[] = "import helper\n"
 				 "        )\n"
 				 "        self.scheduler = Scheduler(config)\n"
 				 "        self.done = True\n";
-/* co_linetable of EngineCore.__init__ in this source, by CPython 3.11's compile(); dis says which instruction has which line. */
+/* co_linetable of EngineCore.__init__ in this source, by CPython 3.11's compile(); dis says which instruction has
+ * which line. */
 static const uint8_t kit_table[] = {
-	128, 0,	  216, 22,  28, 136, 4,	 140, 11, 221, 30, 44, 216, 12,	 18,  221, 12, 18, 140, 77,  152, 33,  209, 12,	 28,
-	212, 12,  28,  241, 5,	3,   31, 10,  244, 0,  3,  31, 10,  136, 4,   212, 8,  27, 245, 8,   0,	  26,  35,  160, 54,
-	209, 25,  42,  212, 25, 42,  136, 4,  140, 14, 216, 20, 24,  136, 4,   140, 9,	136, 9,	 136, 9,
+	128, 0, 216, 22, 28, 136, 4, 140, 11, 221, 30, 44, 216, 12, 18, 221, 12, 18, 140, 77,
+	152, 33, 209, 12, 28, 212, 12, 28, 241, 5, 3, 31, 10, 244, 0, 3, 31, 10, 136, 4,
+	212, 8, 27, 245, 8, 0, 26, 35, 160, 54, 209, 25, 42, 212, 25, 42, 136, 4, 140, 14,
+	216, 20, 24, 136, 4, 140, 9, 136, 9, 136, 9,
 };
 
 static void test_statements(void **state)
@@ -352,7 +360,8 @@ static void test_statements(void **state)
 	kit_free(k);
 }
 
-/* The same statements in another process: its source is read again, since it may be another one; a statement not reached is said. */
+/* The same statements in another process: its source is read again, since it may be another one; a statement not
+ * reached is said. */
 static void test_statement_not_seen(void **state)
 {
 	struct kit *k = kit_new(NULL);
@@ -434,9 +443,11 @@ static void test_outside_rows(void **state)
 	root = kit_node(k, 1, 0, RT_CODE_ROOT, 0);
 	for (int i = 0; i < 5000; i++) {
 		char file[64];
+		uint32_t node;
 
 		snprintf(file, sizeof(file), "/x/site-packages/m%d.py", i);
-		kit_grow(k, 20 + (uint64_t)i, 1, 100, kit_node(k, 1, root, kit_code(k, 1, "<module>", file, 1), 4), 1 + i % 3);
+		node = kit_node(k, 1, root, kit_code(k, 1, "<module>", file, 1), 4);
+		kit_grow(k, 20 + (uint64_t)i, 1, 100, node, 1 + i % 3);
 	}
 	p = &rt_account_finish(k->account, 90, NULL)->procs[0];
 	assert_int_equal(p->n_outside, 21);
@@ -476,7 +487,8 @@ static void test_growth_records(void **state)
 	kit_free(k);
 }
 
-/* 3,000 code objects that come and go, over several generations of the trie: nothing is kept, and an open span goes on. */
+/* 3,000 code objects that come and go, over several generations of the trie: nothing is kept, and an open span goes
+ * on. */
 static void test_forget(void **state)
 {
 	struct kit *k = kit_new(NULL);
@@ -540,7 +552,8 @@ static void test_order_and_late(void **state)
 	assert_int_equal(k->n_cp, 2);
 	assert_cp(k, 0, KIT_OUTER, RT_ENTER, 0, 0);
 	assert_cp(k, 1, KIT_OUTER, RT_EXIT, 15, 15);
-	kit_run(k, 1020, 1, 100, .node = outer, .before = { [RT_ANON] = 1015 }, .delta = { [RT_ANON] = 2 }); /* too late */
+	/* too late */
+	kit_run(k, 1020, 1, 100, .node = outer, .before = { [RT_ANON] = 1015 }, .delta = { [RT_ANON] = 2 });
 	assert_int_equal(k->n_cp, 2);
 	k->rss[1][RT_ANON] = 1017;
 	kit_exit(k, 1300, 1, 100, 0, 0);
@@ -551,7 +564,8 @@ static void test_order_and_late(void **state)
 	kit_free(k);
 }
 
-/* Changes of two threads overlap in time: RSS at an edge is what the kernel said, not what the runs add up to so far. */
+/* Changes of two threads overlap in time: RSS at an edge is what the kernel said, not what the runs add up to so
+ * far. */
 static void test_overlap(void **state)
 {
 	struct kit *k = kit_new(NULL);
@@ -575,6 +589,66 @@ static void test_overlap(void **state)
 	p = &rt_account_finish(k->account, 110, NULL)->procs[0];
 	assert_int_equal(p->unaccounted, 0);
 	assert_int_equal(p->proc.now.total, P(1057));
+	kit_free(k);
+}
+
+/* A node may arrive before an ancestor that another CPU was about to send; what matters is what is there at its run. */
+static void test_node_before_its_parent(void **state)
+{
+	struct kit *k = kit_new(NULL);
+	struct rt_rec_node rec = { .id = 1, .parent = 0, .code = RT_CODE_ROOT };
+	uint32_t outer, code, inner, alone;
+
+	(void)state;
+	kit_attach(k, 10, 1, 100, 1000);
+	k->next_node = 2;
+	code = kit_code(k, 1, "outer", "app/main.py", 10);
+	outer = kit_node(k, 1, 1, code, 4);
+	inner = kit_node(k, 1, outer, RT_CODE_UNKNOWN, 0);
+	inner = kit_node(k, 1, inner, kit_code(k, 1, "inner", "app/main.py", 20), 4);
+	alone = kit_node(k, 1, k->next_node++, code, 4); /* whose parent never comes */
+	assert_int_equal(kit_give(k, &rec, sizeof(rec), RT_REC_NODE, 0, 1, 0), 0);
+	kit_grow(k, 20, 1, 100, inner, 1);
+	kit_grow(k, 30, 1, 100, alone, 2);
+	kit_grow(k, 40, 1, 100, 1, 4);
+	assert_int_equal(k->n_span, 2);
+	assert_string_equal(k->span[0].path, "outer/inner");
+	assert_int_equal(k->span[0].ph.own, P(3));
+	assert_int_equal(rt_account_finish(k->account, 50, NULL)->lost_stacks, 1);
+	kit_free(k);
+}
+
+/* A run that comes after its process's end: its pages still count, and the check of the end takes them in. */
+static void test_late_after_the_end(void **state)
+{
+	struct kit *k = kit_new(NULL);
+	const struct rt_summary *s;
+	uint32_t base;
+
+	(void)state;
+	kit_attach(k, 10, 1, 100, 1000);
+	base = kit_base(k, 1);
+	kit_grow(k, 20, 1, 100, base, 1);
+	k->rss[1][RT_ANON] += 5;
+	kit_exit(k, 40, 1, 100, 0, 0);
+	kit_run(k, 30, 1, 100, .node = base, .before = { [RT_ANON] = 1001 }, .delta = { [RT_ANON] = 5 });
+	s = rt_account_finish(k->account, 50, NULL);
+	assert_int_equal(s->unaccounted, 0);
+	assert_int_equal(s->procs[0].outside_net, P(6));
+	assert_int_equal(s->procs[0].proc.now.total, P(1006));
+	kit_free(k);
+}
+
+/* User space's records may have no time of their own: they come after what was given before them. */
+static void test_meta_without_time(void **state)
+{
+	struct kit *k = kit_new(&(struct rt_account_config){ .window_ns = 100 });
+
+	(void)state;
+	kit_attach(k, 1000, 1, 100, 1000);
+	kit_meta(k, 0, 1, RT_META_TITLE, "VLLM::Worker");
+	assert_int_equal(k->n_event, 0);
+	assert_string_equal(rt_account_finish(k->account, 5000, NULL)->procs[0].proc.name, "Worker");
 	kit_free(k);
 }
 
@@ -618,6 +692,9 @@ int main(void)
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_order_and_late),
 		cmocka_unit_test(test_overlap),
+		cmocka_unit_test(test_node_before_its_parent),
+		cmocka_unit_test(test_late_after_the_end),
+		cmocka_unit_test(test_meta_without_time),
 		cmocka_unit_test(test_open_at_finish),
 	};
 

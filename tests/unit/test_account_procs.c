@@ -55,7 +55,8 @@ static void test_names(void **state)
 	kit_free(k);
 }
 
-/* Parent in a phase, a child by fork that execs twice, grows and ends; a grandchild. All of it is the phase's tree, not its RSS. */
+/* Parent in a phase, a child by fork that execs twice, grows and ends; a grandchild. All of it is the phase's tree,
+ * not its RSS. */
 static void test_tree(void **state)
 {
 	struct kit *k = kit_new(NULL);
@@ -120,7 +121,8 @@ static void test_tree_attach(void **state)
 	base = kit_base(k, 1);
 	outer = kit_node(k, 1, base, kit_code(k, 1, "outer", "app/main.py", 10), 4);
 	kit_grow(k, 20, 1, 100, outer, 10);
-	kit_proc(k, 30, (struct rt_rec_proc){ .birth = RT_BIRTH_ATTACH, .pid = 200, .ppid = 100, .pages = { 0, 500, 0 } }, 2);
+	kit_proc(k, 30, (struct rt_rec_proc){ .birth = RT_BIRTH_ATTACH, .pid = 200, .ppid = 100,
+					      .pages = { 0, 500, 0 } }, 2);
 	kit_run(k, 40, 2, 200, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 3 });
 	kit_grow(k, 50, 1, 100, base, 0);
 	assert_int_equal(k->span[0].ph.tree_delta, P(3));
@@ -230,7 +232,8 @@ static void test_vfork(void **state)
 	assert_int_equal(k->span[0].ph.tree_delta, P(66));
 	kit_exit(k, 60, 3, 200, 0, 0);
 	/* One that ends without an exec. */
-	kit_proc(k, 70, (struct rt_rec_proc){ .birth = RT_BIRTH_FORK, .flags = RT_PROC_SHARES_MM, .pid = 201, .parent_image = 1 }, 4);
+	kit_proc(k, 70, (struct rt_rec_proc){ .birth = RT_BIRTH_FORK, .flags = RT_PROC_SHARES_MM, .pid = 201,
+					      .parent_image = 1 }, 4);
 	k->rss[4][RT_ANON] = 1014;
 	kit_exit(k, 80, 4, 201, 0x7f00, 0);
 	kit_exit(k, 90, 1, 100, 0, 0);
@@ -318,7 +321,8 @@ static void test_unknown_and_malformed(void **state)
 	assert_int_equal(kit_give(k, &run, sizeof(run), RT_REC_RUN, 5, 1, 1), -22);
 	assert_int_equal(kit_give(k, &proc, sizeof(proc), RT_REC_PROC, 5, 0, 1), -22);
 	assert_int_equal(kit_give(k, &meta, sizeof(meta), RT_REC_META, 5, 1, 1), -22);
-	assert_int_equal(kit_run_rec(k, 5, 9, 1, (struct rt_rec_run){ .node = 0 }), 0); /* well-formed, of an image never heard of */
+	/* well-formed, of an image never heard of */
+	assert_int_equal(kit_run_rec(k, 5, 9, 1, (struct rt_rec_run){ .node = 0 }), 0);
 	s = rt_account_finish(k->account, 10, NULL);
 	assert_int_equal(s->lost_records, 7);
 	assert_int_equal(s->n_procs, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * The accounting core against a second, much simpler model of the same rules, over random programs; over records that arrive out of
- * order; and over broken records.
+ * The accounting core against a second, much simpler model of the same rules, over random programs; over records that
+ * arrive out of order; and over broken records.
  */
 #include "account_kit.h"
 
@@ -98,7 +98,8 @@ struct known {
 	uint32_t parent, code, instr, id;
 };
 
-static uint32_t program_node(struct kit *k, struct known *known, size_t *n, uint32_t parent, uint32_t code, uint32_t instr)
+static uint32_t program_node(struct kit *k, struct known *known, size_t *n, uint32_t parent, uint32_t code,
+			     uint32_t instr)
 {
 	for (size_t i = 0; i < *n; i++) {
 		if (known[i].parent == parent && known[i].code == code && known[i].instr == instr)
@@ -280,7 +281,8 @@ static void record_everything(struct kit *k, struct model *m)
 	kit_run(k, 521, 2, 202, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 5 });
 	kit_run(k, 522, 2, 200, .node = node, .flags = RT_RUN_ENTRY);
 	kit_snap(k, 523, 2, 1);
-	kit_proc(k, 524, (struct rt_rec_proc){ .birth = RT_BIRTH_FORK, .flags = RT_PROC_SHARES_MM, .pid = 300, .parent_image = 2 }, 3);
+	kit_proc(k, 524, (struct rt_rec_proc){ .birth = RT_BIRTH_FORK, .flags = RT_PROC_SHARES_MM, .pid = 300,
+					       .parent_image = 2 }, 3);
 	kit_run(k, 525, 2, 300, .node = node, .delta = { [RT_ANON] = 2 });
 	kit_exec(k, 526, 4, 300, 3, 7);
 	kit_meta(k, 527, 4, RT_META_MUTED, "");
@@ -321,7 +323,8 @@ static void test_broken_records(void **state)
 		uint32_t harm = 1 + any(&m, 40);
 
 		for (size_t i = 0; i < n; i++) {
-			uint8_t *copy = malloc(piece[i].len); /* exactly as long: one byte beyond it is an error to the sanitizer */
+			/* exactly as long: one byte beyond it is an error to the sanitizer */
+			uint8_t *copy = malloc(piece[i].len);
 			size_t len = piece[i].len;
 
 			assert_non_null(copy);

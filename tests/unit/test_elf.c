@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * The bounded ELF reader: libelf is the truth on good files; on damaged ones it must come back, soon, with an answer in bounds.
+ * The bounded ELF reader: libelf is the truth on good files; on damaged ones it must come back, soon, with an answer in
+ * bounds.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "elf_build.h"
 #include "elffile.h"
 #include "pybin.h"
 
@@ -285,7 +287,8 @@ static void test_refusals(void **state)
 		{"phentsize", offsetof(Elf64_Ehdr, e_phentsize), 2, 55, "no usable program headers"},
 		{"phnum", offsetof(Elf64_Ehdr, e_phnum), 2, 0, "no usable program headers"},
 		{"phnum", offsetof(Elf64_Ehdr, e_phnum), 2, 129, "129 program headers, more than 128"},
-		{"phoff", offsetof(Elf64_Ehdr, e_phoff), 8, UINT64_MAX - 8, "cannot read its program headers: the file ends"},
+		{"phoff", offsetof(Elf64_Ehdr, e_phoff), 8, UINT64_MAX - 8,
+		 "cannot read its program headers: the file ends"},
 	};
 	static struct rt_elf elf;
 	int fd;
@@ -327,6 +330,148 @@ static void test_truncated_later(void **state)
 	close(fd);
 }
 
+/* ---- files made to order ---- */
+
+static struct rt_elf made;
+
+static int make(const struct eb_spec *spec)
+{
+	int fd = memfd_create("made", MFD_CLOEXEC);
+
+	assert_true(eb_write(spec, fd));
+	return fd;
+}
+
+static int make_and_open(const struct eb_spec *spec)
+{
+	int fd = make(spec);
+
+	if (rt_elf_open(&made, fd, "made", err, sizeof(err)))
+		fail_msg("%s", err);
+	return fd;
+}
+
+static void check_made(const struct eb_spec *spec, const char *name, const void *data, size_t len)
+{
+	int fd = make_and_open(spec);
+	struct rt_elf_symbol sym = {.name = name};
+	char found[64];
+
+	assert_int_equal(rt_elf_find_symbols(&made, &sym, 1, err, sizeof(err)), 0);
+	assert_int_equal(sym.found, data != NULL);
+	if (data) {
+		assert_int_equal(sym.size, len);
+		assert_int_equal(rt_elf_read_vaddr(&made, sym.value, found, len), 0);
+		assert_memory_equal(found, data, len);
+	}
+	close(fd);
+}
+
+static void test_names(void **state)
+{
+	const struct eb_symbol symbols[] = {
+		{"target", NULL, 0, STT_FUNC}, /* imported: not this one */
+		{"target2", "22", 2, STT_OBJECT},
+		{"my_target", "333", 3, STT_OBJECT},
+		{"target", "4444", 4, STT_OBJECT},
+		{"tail", "55555", 5, STT_OBJECT},
+	};
+	struct eb_spec spec = {.symbols = symbols, .n_symbols = 5};
+	struct rt_elf_symbol many[33] = {0};
+	char long_name[RT_ELF_MAX_NAME + 1];
+	int fd;
+	(void)state;
+
+	check_made(&spec, "target", "4444", 4);
+	check_made(&spec, "target2", "22", 2);
+	check_made(&spec, "get2", NULL, 0);
+	check_made(&spec, "targe", NULL, 0);
+	/* at every place around the border of a block of strings */
+	for (size_t before = 65536 - 48; before < 65536 + 8; before++) {
+		spec.strings_before = before;
+		check_made(&spec, "my_target", "333", 3);
+		check_made(&spec, "target", "4444", 4);
+		check_made(&spec, "tail", "55555", 5);
+	}
+	fd = make_and_open(&spec);
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	many[0].name = long_name;
+	assert_int_equal(rt_elf_find_symbols(&made, many, 1, err, sizeof(err)), -EINVAL);
+	many[0].name = "";
+	assert_int_equal(rt_elf_find_symbols(&made, many, 1, err, sizeof(err)), -EINVAL);
+	assert_int_equal(rt_elf_find_symbols(&made, many, 33, err, sizeof(err)), -E2BIG);
+	close(fd);
+}
+
+static void test_limits(void **state)
+{
+	static const char *needed[100];
+	static char repeated[100 * 7 + 1];
+	const uint32_t note[] = {4, 40, NT_GNU_BUILD_ID, 0x00554e47, 1, 2};
+	const uint32_t good_note[] = {4, 1, 77, 0x00554e47, 9, 4, 8, NT_GNU_BUILD_ID, 0x00554e47, 1, 2};
+	const struct eb_symbol symbols[] = {{"other", "1", 1, STT_OBJECT}};
+	struct eb_spec spec = {.symbols = symbols, .n_symbols = 1, .needed = needed, .n_needed = 100};
+	struct rt_elf_symbol sym = {.name = "target"};
+	uint8_t bytes[32];
+	int fd;
+	(void)state;
+
+	for (size_t i = 0; i < 100; i++)
+		needed[i] = "libx.so";
+	fd = make_and_open(&spec);
+	assert_int_equal(made.n_needed, RT_ELF_MAX_NEEDED);
+	assert_int_equal(made.n_tables, 1);
+	close(fd);
+	/* a note that claims more than there is; a good one behind another */
+	spec = (struct eb_spec){.note = note, .note_len = sizeof(note), .cut_segment = 4096};
+	close(make_and_open(&spec));
+	assert_int_equal(made.build_id_len, 0);
+	spec.note = good_note;
+	spec.note_len = sizeof(good_note);
+	fd = make_and_open(&spec);
+	assert_int_equal(made.build_id_len, 8);
+	assert_memory_equal(made.build_id, good_note + 9, 8);
+	/* bytes that the file has, but no segment maps */
+	assert_int_equal(rt_elf_read_vaddr(&made, EB_BASE + made.load[0].filesz - 32, bytes, 32), 0);
+	assert_int_equal(rt_elf_read_vaddr(&made, EB_BASE + made.load[0].filesz - 31, bytes, 32), -ENOENT);
+	close(fd);
+	/* tables without end */
+	spec = (struct eb_spec){.extra_dyn = RT_ELF_MAX_DYN};
+	fd = make(&spec);
+	assert_int_equal(rt_elf_open(&made, fd, "made", err, sizeof(err)), -ENOEXEC);
+	assert_non_null(strstr(err, "made: its dynamic section has 4101 entries, more than 4096"));
+	close(fd);
+	spec = (struct eb_spec){.symbols = symbols, .n_symbols = 1, .chains = RT_ELF_MAX_SYMS + 1};
+	fd = make(&spec);
+	assert_int_equal(rt_elf_open(&made, fd, "made", err, sizeof(err)), -ENOEXEC);
+	assert_non_null(strstr(err, "1000001 entries does not fit in"));
+	close(fd);
+	/* one name in too many places */
+	for (size_t i = 0; i < 100; i++)
+		memcpy(repeated + i * 7, "target|", 7);
+	spec = (struct eb_spec){.symbols = symbols, .n_symbols = 1, .strings = repeated};
+	fd = make_and_open(&spec);
+	assert_int_equal(rt_elf_find_symbols(&made, &sym, 1, err, sizeof(err)), -ENOEXEC);
+	close(fd);
+}
+
+/* Looking for symbols again and again in 100 MiB of strings ends. */
+static void test_budget(void **state)
+{
+	struct eb_spec spec = {.strings_before = 100u << 20};
+	struct rt_elf_symbol sym = {.name = "target"};
+	int fd = make_and_open(&spec), code = 0, rounds = 0;
+	(void)state;
+
+	while (!code && ++rounds < 10)
+		code = rt_elf_find_symbols(&made, &sym, 1, err, sizeof(err));
+	assert_int_equal(code, -E2BIG);
+	assert_int_equal(rounds, 3);
+	assert_string_equal(err, "made: too much to read at its symbols (more than 256 MiB in all)");
+	close(fd);
+}
+
 /* ---- damaged files ---- */
 
 static uint64_t rng = 0x9e3779b97f4a7c15;
@@ -348,7 +493,8 @@ struct undo {
 
 static uint64_t odd_value(uint64_t size)
 {
-	const uint64_t values[] = {0, 1, UINT64_MAX, INT64_MAX, UINT32_MAX, INT32_MAX, size, size - 1, size - 8, 0x1000, 1000000, 1000001};
+	const uint64_t values[] = {0,	 1,	   UINT64_MAX, INT64_MAX, UINT32_MAX, INT32_MAX,
+				   size, size - 1, size - 8,   0x1000,	  1000000,    1000001};
 	uint64_t pick = next(sizeof(values) / sizeof(values[0]) + 4);
 
 	return pick < sizeof(values) / sizeof(values[0]) ? values[pick] : pick & 1 ? next(size) : rng;
@@ -441,7 +587,8 @@ static void fuzz(const char *path, unsigned int rounds)
 	assert_true(to.tv_sec - from.tv_sec < 120);
 	/* else the damage is always seen at the first header, and nothing behind it was tried */
 	assert_true(opened > rounds / 20 && opened < rounds);
-	print_message("%s: %u damaged copies, %u opened, %ld s\n", path, rounds, opened, (long)(to.tv_sec - from.tv_sec));
+	print_message("%s: %u damaged copies, %u opened, %ld s\n", path, rounds, opened,
+		      (long)(to.tv_sec - from.tv_sec));
 	for (unsigned int round = 0; round < 40; round++) {
 		assert_int_equal(ftruncate(fd, (off_t)next((uint64_t)lseek(fd, 0, SEEK_END) + 1)), 0);
 		use(fd, &opened);
@@ -462,7 +609,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_symbols),	    cmocka_unit_test(test_sysv_hash),
 		cmocka_unit_test(test_self),	    cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_truncated_later), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_truncated_later), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_limits),	    cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_damaged),
 	};
 
 	return cmocka_run_group_tests_name("elf", tests, NULL, NULL);

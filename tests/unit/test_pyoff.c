@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * CPython layouts. The tables themselves are checked against the headers by check_pyoff.py; here: what a real interpreter says of itself,
- * and that everything which is not understood is refused with a reason.
+ * CPython layouts. The tables themselves are checked against the headers by check_pyoff.py; here: what a real
+ * interpreter says of itself, and that everything which is not understood is refused with a reason.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -68,15 +68,37 @@ static void test_debug_offsets(void **state)
 {
 	/* offsetof in the headers of 3.13 */
 	const struct rt_pyoff want = {
-		.version = 3 << 8 | 13, .flags = 0,
-		.runtime_interp_head = 632, .interp_next = 7264, .interp_threads_head = 7344,
-		.tstate_next = 8, .tstate_thread_id = 152, .tstate_frame = 72, .cframe_frame = 0,
-		.frame_code = 0, .frame_previous = 8, .frame_instr = 56, .frame_owner = 70, .frame_func = 16, .frame_globals = 24,
+		.version = 3 << 8 | 13,
+		.flags = 0,
+		.runtime_interp_head = 632,
+		.interp_next = 7264,
+		.interp_threads_head = 7344,
+		.tstate_next = 8,
+		.tstate_thread_id = 152,
+		.tstate_frame = 72,
+		.cframe_frame = 0,
+		.frame_code = 0,
+		.frame_previous = 8,
+		.frame_instr = 56,
+		.frame_owner = 70,
+		.frame_func = 16,
+		.frame_globals = 24,
 		.owner_shim = 3,
-		.code_firstlineno = 68, .code_version = 92, .code_filename = 112, .code_name = 120, .code_qualname = 128,
-		.code_linetable = 136, .code_adaptive = 200,
-		.ob_type = 8, .bytes_size = 16, .bytes_data = 32,
-		.str_length = 16, .str_hash = 24, .str_state = 32, .str_ascii_data = 40, .str_compact_data = 56,
+		.code_firstlineno = 68,
+		.code_version = 92,
+		.code_filename = 112,
+		.code_name = 120,
+		.code_qualname = 128,
+		.code_linetable = 136,
+		.code_adaptive = 200,
+		.ob_type = 8,
+		.bytes_size = 16,
+		.bytes_data = 32,
+		.str_length = 16,
+		.str_hash = 24,
+		.str_state = 32,
+		.str_ascii_data = 40,
+		.str_compact_data = 56,
 	};
 	struct rt_pyoff off;
 	(void)state;
@@ -95,8 +117,9 @@ static void test_refused(void **state)
 	memset(&off, 0xee, sizeof(off));
 	before = off;
 	assert_int_equal(from_debug(ft313, sizeof(ft313), &off), -ENOTSUP);
-	assert_string_equal(err, "CPython 3.13.2 is a free-threaded build, which this version of ramtrack-bpf cannot read; "
-				 "run the program with the regular build (the one with a GIL)");
+	assert_string_equal(err,
+			    "CPython 3.13.2 is a free-threaded build, which this version of ramtrack-bpf cannot read; "
+			    "run the program with the regular build (the one with a GIL)");
 	/* the same without its flag: what it says does not fit a build with a GIL */
 	memcpy(words, ft313, sizeof(words));
 	words[2] = 0;
@@ -130,8 +153,9 @@ static void test_out_of_bounds(void **state)
 	static const struct {
 		unsigned int word, size;
 	} used[] = {
-		{5, 3}, {8, 6}, {9, 6}, {21, 19}, {23, 19}, {24, 19}, {29, 28}, {30, 28}, {31, 28}, {33, 28}, {35, 34}, {36, 34},
-		{37, 34}, {38, 34}, {39, 34}, {43, 34}, {45, 44}, {62, 61}, {63, 61}, {65, 64}, {66, 64}, {67, 64},
+		{5, 3},	  {8, 6},   {9, 6},   {21, 19}, {23, 19}, {24, 19}, {29, 28}, {30, 28},
+		{31, 28}, {33, 28}, {35, 34}, {36, 34}, {37, 34}, {38, 34}, {39, 34}, {43, 34},
+		{45, 44}, {65, 64}, {66, 64}, {68, 67}, {69, 67}, {70, 67},
 	};
 	struct rt_pyoff off, same;
 	(void)state;

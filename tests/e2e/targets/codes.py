@@ -41,13 +41,13 @@ def main():
     global cursor
     truth, _ = open_target(WORK)
     pages = dict.fromkeys(NAMES, 0)
-    pages.update({"lambda_phase.py": 0, "lambda_other.py": 0})
+    pages.update({"lambda_phase": 0, "lambda_other": 0})
     addresses = set()
     truth.begin("all")
     for number in range(COUNT):
         if number % 2:
             touched = run_lambda(number)
-            pages["lambda_phase.py" if number % 3 == 0 else "lambda_other.py"] += touched
+            pages["lambda_phase" if number % 3 == 0 else "lambda_other"] += touched
         else:
             name = NAMES[(number // 2) * 5 % 4]
             touched = run_function(name, number)

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * pyprobe - what ramtrack-bpf makes of Python sources and line tables, for scripts that compare it with CPython's own
+ * account (tests/unit/compare_python.py) and that check profiles against sources.
+ *
+ *	pyprobe split FILE
+ *		Logical lines: "FIRST LAST COLUMN TEXT".
+ *	pyprobe find PROFILE FILE QUALNAME FIRSTLINE [PHASEID]
+ *		For each phase with statements that names this function of this file: "PHASEID FIRST LAST", one line
+ *		a statement found. QUALNAME <module> or FIRSTLINE 0: the whole file. Exit status 3: no such function
+ *		starts at that line.
+ *	pyprobe line HEXTABLE FIRSTLINE
+ *		For each 2-byte instruction: "INSTR START END", 0 0 without a line; "INSTR malformed" where the table
+ *		is refused. With - as HEXTABLE, lines "HEXTABLE FIRSTLINE" are read from standard input and each
+ *		answer ends with an empty line (FIRSTLINE on the command line is then ignored).
+ *
+ * Exit status: 0, 1 error, 2 usage, 3 as above.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "profile.h"
+#include "pyline.h"
+#include "pysource.h"
+
+#define RT_FILE_MAX ((16u << 20) + 1)
+
+static int rt_usage(void)
+{
+	fputs("usage: pyprobe split FILE\n"
+	      "       pyprobe find PROFILE FILE QUALNAME FIRSTLINE [PHASEID]\n"
+	      "       pyprobe line HEXTABLE|- FIRSTLINE\n",
+	      stderr);
+	return 2;
+}
+
+static int rt_fail(const char *what, const char *why)
+{
+	fprintf(stderr, "pyprobe: %s: %s\n", what, why);
+	return 1;
+}
+
+static int rt_int_parse(const char *text, int *value)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || end == text || (*end && *end != '\n') || n < INT_MIN || n > INT_MAX)
+		return -EINVAL;
+	*value = (int)n;
+	return 0;
+}
+
+/* Reads and splits a file. Returns 0, or an exit status after a message. */
+static int rt_split_file(const char *path, struct rt_logical_lines *lines)
+{
+	FILE *file = fopen(path, "re");
+	char *text = malloc(RT_FILE_MAX);
+	size_t len = file && text ? fread(text, 1, RT_FILE_MAX, file) : 0;
+	int err = !file || !text || ferror(file) ? -(errno ? errno : EIO) : rt_pysource_split(text, len, lines);
+
+	if (file)
+		fclose(file);
+	free(text);
+	return err ? rt_fail(path, strerror(-err)) : 0;
+}
+
+static int rt_split(const char *path)
+{
+	struct rt_logical_lines lines = { 0 };
+	int err = rt_split_file(path, &lines);
+
+	for (size_t i = 0; i < lines.count; i++) {
+		const struct rt_logical_line *line = &lines.line[i];
+
+		printf("%d %d %d %s\n", line->first, line->last, line->column, line->text);
+	}
+	rt_logical_lines_free(&lines);
+	return err;
+}
+
+static int rt_find_phase(const struct rt_logical_lines *lines, const struct rt_phase *phase, const char *qualname,
+			 int firstlineno)
+{
+	struct rt_line_range *range = NULL;
+	int n = rt_pysource_find(lines, firstlineno, qualname, phase->statements, phase->n_statements, &range);
+
+	for (int i = 0; i < n; i++)
+		printf("%s %d %d\n", phase->id, range[i].first, range[i].last);
+	free(range);
+	return n;
+}
+
+static int rt_find(const char *profile_path, const char *path, const char *qualname, int firstlineno, const char *id)
+{
+	struct rt_logical_lines lines = { 0 };
+	struct rt_profile *profile;
+	char *error = NULL;
+	int status;
+
+	profile = rt_profile_read(profile_path, &error);
+	if (!profile) {
+		fprintf(stderr, "pyprobe: %s\n", error ? error : "out of memory");
+		free(error);
+		return 1;
+	}
+	status = rt_split_file(path, &lines);
+	for (size_t i = 0; !status && i < profile->n_phases; i++) {
+		const struct rt_phase *phase = &profile->phases[i];
+		int n;
+
+		if (!phase->n_statements || (id && strcmp(id, phase->id)) || !rt_phase_names(phase, qualname, path))
+			continue;
+		n = rt_find_phase(&lines, phase, qualname, firstlineno);
+		if (n == -ENOENT)
+			status = 3;
+		else if (n < 0)
+			status = rt_fail(path, strerror(-n));
+	}
+	if (status == 3)
+		fprintf(stderr, "pyprobe: %s: no function %s starts at line %d\n", path, qualname, firstlineno);
+	rt_logical_lines_free(&lines);
+	rt_profile_free(profile);
+	return status;
+}
+
+static int rt_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Turns pairs of hexadecimal digits (lower case) into a block of their own size, so that a sanitizer sees each byte
+ * read beyond it. */
+static uint8_t *rt_hex_parse(const char *hex, size_t digits)
+{
+	uint8_t *bytes = digits % 2 ? NULL : malloc(digits / 2 + !digits);
+
+	for (size_t i = 0; bytes && i < digits; i++) {
+		int value = rt_hex_digit(hex[i]);
+
+		if (value < 0) {
+			free(bytes);
+			return NULL;
+		}
+		bytes[i / 2] = (uint8_t)(i % 2 ? bytes[i / 2] << 4 | value : value);
+	}
+	return bytes;
+}
+
+static int rt_line(const char *hex, size_t digits, int firstlineno)
+{
+	uint8_t *table = rt_hex_parse(hex, digits);
+	uint32_t instr = 0, end = 0;
+
+	if (!table)
+		return rt_fail("line", "the table is not pairs of hexadecimal digits");
+	for (size_t i = 0; i < digits / 2; i++)
+		end += table[i] & 0x80 ? ((table[i] & 7u) + 1) * 2 : 0; /* what an entry covers */
+	for (; instr < end; instr += 2) {
+		int first, last, err = rt_pyline_find(table, digits / 2, firstlineno, instr, &first, &last);
+
+		if (err)
+			printf("%u malformed\n", instr);
+		else
+			printf("%u %d %d\n", instr, first, last);
+	}
+	free(table);
+	return 0;
+}
+
+static int rt_lines_stdin(void)
+{
+	char *text = NULL;
+	size_t size = 0;
+	int status = 0;
+
+	while (!status && getline(&text, &size, stdin) > 0) {
+		const char *blank = strchr(text, ' ');
+		int firstlineno;
+
+		if (!blank || rt_int_parse(blank + 1, &firstlineno)) {
+			status = rt_fail("standard input", "a line is not HEXTABLE FIRSTLINE");
+			break;
+		}
+		status = rt_line(text, (size_t)(blank - text), firstlineno);
+		putchar('\n');
+	}
+	free(text);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	int line, status;
+
+	if (argc == 3 && !strcmp(argv[1], "split"))
+		status = rt_split(argv[2]);
+	else if ((argc == 6 || argc == 7) && !strcmp(argv[1], "find") && !rt_int_parse(argv[5], &line))
+		status = rt_find(argv[2], argv[3], argv[4], line, argc == 7 ? argv[6] : NULL);
+	else if (argc == 4 && !strcmp(argv[1], "line") && !strcmp(argv[2], "-"))
+		status = rt_lines_stdin();
+	else if (argc == 4 && !strcmp(argv[1], "line") && !rt_int_parse(argv[3], &line))
+		status = rt_line(argv[2], strlen(argv[2]), line);
+	else
+		return rt_usage();
+	if (fflush(stdout) || ferror(stdout))
+		return rt_fail("standard output", strerror(errno));
+	return status;
+}
