@@ -16,6 +16,14 @@ PREFIX   ?= /usr/local
 PYTHON   ?= /usr/bin/python3
 B        := build
 
+# V=1 shows the commands.
+ifneq ($(V),1)
+MAKEFLAGS += --silent
+say = @echo '  $(1)'
+else
+say = @:
+endif
+
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
 ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
@@ -35,7 +43,7 @@ EDGE_OBJ := $(EDGES:%=$(B)/%.o)
 all: $(B)/ramtrack-bpf $(B)/pyprobe
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -8
+	@sed -n '3,7s/^# \{0,1\}//p' Makefile
 	@echo "  make test-unit | test-host | test-e2e | test-vllm | check-profile | bench | install PREFIX= DESTDIR= | clean"
 
 $(B):
@@ -44,6 +52,7 @@ $(B):
 # ---- kernel side ----
 
 $(B)/ramtrack.bpf.o: bpf/ramtrack.bpf.c | $(B)
+	$(call say,BPF  $@)
 	$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/ramtrack.skel.h: $(B)/ramtrack.bpf.o
@@ -52,6 +61,7 @@ $(B)/ramtrack.skel.h: $(B)/ramtrack.bpf.o
 # ---- user side ----
 
 $(B)/%.o: src/%.c | $(B)
+	$(call say,CC   $@)
 	$(CC) $(ALLFLAGS) -c $< -o $@
 
 $(B)/probe.o: $(B)/ramtrack.skel.h
@@ -60,6 +70,7 @@ $(B)/libramtrack.a: $(PURE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $(B)/ramtrack-bpf: $(EDGE_OBJ) $(B)/libramtrack.a
+	$(call say,LINK $@)
 	$(CC) $(CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
 $(B)/pyprobe: tools/pyprobe.c $(B)/libramtrack.a | $(B)
@@ -93,9 +104,11 @@ UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c
 UNIT_OBJ := $(UNIT_SRC:src/%.c=$(B)/san/%.o)
 
 $(B)/san/%.o: src/%.c | $(B)
+	$(call say,SAN  $@)
 	$(CLANG) $(ALLFLAGS) $(SAN) -c $< -o $@
 
 $(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
+	$(call say,TEST $@)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) -lcmocka $(LIBS) -lm
 
 $(B)/san/pyprobe: tools/pyprobe.c $(UNIT_OBJ)

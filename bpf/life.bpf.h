@@ -280,6 +280,9 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	rt_emit_thread(RT_REC_THREAD_EXIT, t->image, task->pid, 0, now);
 	if (signal->live.counter > 0)
 		return 0;
+	/* `live` is counted down some way before this point: two threads that end at once can both find it at zero. */
+	if (__sync_lock_test_and_set(&s->exit_image, t->image) == t->image)
+		return 0;
 	shares = s->image != t->image; /* after vfork, on the parent's address space */
 	if (!shares) {
 #pragma unroll

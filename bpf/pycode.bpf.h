@@ -47,6 +47,22 @@ static __always_inline u64 rt_code_field(struct rt_shadow *sh, u32 base, u32 off
 	return *(u64 *)(sh->code_bytes + ((offset - base) & RT_FIELD_MASK));
 }
 
+static __always_inline int rt_code_piece(struct rt_shadow *sh, u64 addr, u32 base, u32 offset)
+{
+	return bpf_probe_read_user(sh->code_bytes + ((offset - base) & RT_FIELD_MASK), 8, (void *)(addr + offset)) ? -1 : 0;
+}
+
+/* The same bytes one field at a time: a code object that is part of the interpreter's data (frozen modules) can lie across two pages of which the
+ * second, with the instructions, is the one that is just being faulted in. */
+static __noinline int rt_code_pieces(struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
+{
+	u32 base = po->code_firstlineno & ~15u;
+
+	return rt_code_piece(sh, addr, base, po->code_firstlineno) | rt_code_piece(sh, addr, base, po->code_filename) |
+	       rt_code_piece(sh, addr, base, po->code_qualname) | rt_code_piece(sh, addr, base, po->code_linetable) |
+	       (po->code_version ? rt_code_piece(sh, addr, base, po->code_version) : 0);
+}
+
 /* Reads what identifies the code object at c->addr. Returns 0, or -1 if it cannot be read. */
 __noinline int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c)
 {
@@ -57,7 +73,7 @@ __noinline int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, str
 		return -1;
 	base = po->code_firstlineno & ~15u;
 
-	if (bpf_probe_read_user(sh->code_bytes, RT_CODE_BYTES, (void *)(c->addr + base)))
+	if (bpf_probe_read_user(sh->code_bytes, RT_CODE_BYTES, (void *)(c->addr + base)) && rt_code_pieces(sh, po, c->addr))
 		return -1;
 	c->firstlineno = (s32)rt_code_field(sh, base, po->code_firstlineno);
 	c->filename = rt_code_field(sh, base, po->code_filename);

@@ -70,7 +70,8 @@ static __always_inline u64 rt_frame_code(struct rt_shadow *sh, const struct rt_p
 {
 	u64 code = rt_frame_field(sh, at, po->frame_code);
 
-	if (po->owner_shim != 0xffff && (rt_frame_field(sh, at, po->frame_owner) & 0xff) == po->owner_shim)
+	if (po->owner_shim != 0xffff && (u8)(rt_frame_field(sh, at, po->frame_owner & ~7u) >> (po->frame_owner & 7) * 8) ==
+					       po->owner_shim)
 		return 0;
 	return code;
 }
@@ -227,8 +228,10 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 	e->fp = 0;
 	if (w->code) {
 		c.addr = w->code;
-		if (rt_code_get(t, sh, l->po, &c, sh->st.prog))
-			sh->st.bad = 1;
+		if (rt_code_get(t, sh, l->po, &c, sh->st.prog) && pos < sh->st.unknown) {
+			rt_count(RT_C_FRAME_UNKNOWN);
+			sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
+		}
 		instr = w->instr - w->code - l->po->code_adaptive;
 		e->fp = c.fp;
 		if (c.flags & RT_CODE_IS_VOLATILE) {
@@ -411,6 +414,22 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 	sh->st.full = 0;
 	sh->st.meet = -2;
 	bpf_loop(RT_DEPTH + 1, rt_walk_frame, l, 0);
+	if (sh->st.bad && !sh->st.n && sh->depth > 1) {
+		/* The innermost frame itself is not there. CPython 3.11 gives a chunk of its frame stack back (munmap: an RSS change) while the popped frame, the
+		 * first one of the chunk, is still the current one: the change is its caller's, which was the innermost one before. */
+		u32 i = sh->depth - 1;
+
+		e = rt_at(sh->e, RT_DEPTH, i);
+		if (e && e->addr == sh->st.tip)
+			e = rt_at(sh->e, RT_DEPTH, i - 1);
+		if (e) {
+			rt_count(RT_C_FRAME_UNKNOWN);
+			sh->st.tip = e->addr;
+			sh->st.cur = e->addr;
+			sh->st.bad = 0;
+			bpf_loop(RT_DEPTH + 1, rt_walk_frame, l, 0);
+		}
+	}
 	if (sh->st.bad || (!sh->st.full && sh->st.meet == -2)) {
 		sh->depth = 0;
 		return -1;
@@ -421,6 +440,7 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 	sh->st.node = sh->root;
 	sh->st.sig = 0;
 	sh->st.pos = keep;
+	sh->st.unknown = RT_DEPTH;
 	if (keep < sh->depth && sh->n_volatile)
 		bpf_loop(RT_DEPTH, rt_forget_volatile, l, 0);
 	e = keep ? rt_at(sh->e, RT_DEPTH, keep - 1) : NULL;
@@ -432,7 +452,7 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 		rt_count_add(RT_C_LOOK_FRAMES, sh->st.n);
 		bpf_loop(RT_DEPTH, rt_push_new, l, 0);
 	}
-	sh->depth = sh->st.pos;
+	sh->depth = sh->st.pos < sh->st.unknown ? sh->st.pos : sh->st.unknown;
 	return 0;
 }
 

@@ -8,6 +8,18 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
+static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
+{
+	if (now - s->remote_since <= cfg.flush_age_ns)
+		return 0;
+	s->remote_since = 0;
+#pragma unroll
+	for (u32 c = 1; c < RT_CAUSES; c++)
+		rt_emit_remote(s, c);
+	return 0;
+}
+
 /* A change that the running line did not make. Added up per cause; sent when it is old, or when the process ends. */
 static __noinline int rt_remote(struct rt_space *s, u32 cause, const struct rt_delta *d)
 {
@@ -18,14 +30,13 @@ static __noinline int rt_remote(struct rt_space *s, u32 cause, const struct rt_d
 	if (cause >= RT_CAUSES || k >= RT_KINDS)
 		return 0;
 	m = &s->remote[cause];
-	if (m->events && now - m->first_ns > cfg.flush_age_ns)
-		rt_emit_remote(s, cause);
 	if (!m->events) {
 		m->first_ns = now;
 #pragma unroll
 		for (int i = 0; i < RT_KINDS; i++)
 			m->before[i] = d->before[i] > 0 ? d->before[i] : 0;
 	}
+	s->remote_since = s->remote_since ? s->remote_since : now;
 	m->last_ns = now;
 	m->events++;
 	m->delta[rt_slot_of(k)] += (s32)d->pages;
@@ -64,6 +75,8 @@ static __always_inline int rt_own(struct rt_space *s, u32 slot, struct task_stru
 		rt_count(RT_C_SHADOW_BUSY);
 		return rt_remote(s, RT_CAUSE_REMOTE, d);
 	}
+	if (s->remote_since)
+		rt_remote_flush(s, now);
 	t->busy = 1;
 	rt_look(t, s, RT_PROG_RSS, 0, &seen);
 	rt_charge(t, s, slot, task, now, &seen, d);
@@ -241,6 +254,8 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 	s = rt_space_at(t->slot);
 	if (!s || s->mm != (u64)prev->mm)
 		return 0;
+	if (s->remote_since)
+		rt_remote_flush(s, bpf_ktime_get_ns());
 	if (!preempt && state) {
 		rt_count(RT_C_SWITCH_LOOKS);
 		rt_glance(t, s, prev, RT_PROG_SWITCH);
@@ -270,6 +285,8 @@ int clock_sample(void *ctx)
 	rt_count(RT_C_SAMPLES);
 	if (cfg.sample_looks)
 		rt_glance(t, s, task, RT_PROG_SAMPLE);
+	if (s->remote_since)
+		rt_remote_flush(s, bpf_ktime_get_ns());
 	rt_flush_old(t, s, task, bpf_ktime_get_ns());
 	return 0;
 }

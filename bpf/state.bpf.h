@@ -80,6 +80,7 @@ struct rt_space {
 	u64 peak;
 	u64 exit_pages[RT_KIND_SLOTS]; /* totals before the teardown, if that was seen before the exit */
 	u32 exit_seen;
+	u32 exit_image; /* whose EXIT was sent last */
 	u32 epoch; /* moves when any thread's phase (as far as the kernel knows it) changes: cuts the runs of the others */
 	/* the interpreter */
 	u32 py_state; /* enum rt_py_state */
@@ -91,6 +92,7 @@ struct rt_space {
 	u64 runtime;
 	u32 root; /* node of the empty stack */
 	u32 generation;
+	u64 remote_since; /* the oldest in remote[], 0: nothing there */
 	struct rt_remote remote[RT_CAUSES];
 };
 
@@ -191,7 +193,7 @@ struct {
 #define RT_DEEP_OUTER 128   /* of a deeper stack: outermost ones kept */
 #define RT_DEEP_INNER 448   /* and innermost ones */
 #define RT_DEEP_MAX 16384   /* frames walked at most */
-#define RT_FRAME_BYTES 80   /* of a frame that are read */
+#define RT_FRAME_BYTES 72   /* of a frame that are read: up to localsplus and no more, what follows may lie on a page never touched */
 #define RT_FIELD_MASK 127
 #define RT_VOLATILE 96	    /* frames with volatile code objects that are remembered by position; more: all are checked */
 
@@ -226,6 +228,7 @@ struct rt_walk_state {
 	u32 total; /* deep stacks: frames */
 	u32 node, sig; /* of the innermost frame on the shadow so far: in the end the result */
 	u32 pos;   /* push: index of the next frame */
+	u32 unknown; /* push: index of the outermost frame whose code object could not be read */
 };
 
 struct rt_shadow {

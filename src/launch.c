@@ -40,6 +40,11 @@ static int drop_privileges(void)
 	pw = getpwuid((uid_t)uid);
 	if (pw ? initgroups(pw->pw_name, (gid_t)gid) : setgroups(0, NULL))
 		return errno;
+	if (pw) { /* sudo left root's */
+		setenv("HOME", pw->pw_dir, 1);
+		setenv("USER", pw->pw_name, 1);
+		setenv("LOGNAME", pw->pw_name, 1);
+	}
 	if (setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) || setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
 		return errno;
 	return 0;

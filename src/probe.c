@@ -430,8 +430,13 @@ int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
 		return RT_ERROR;
 	}
 	link = bpf_program__attach_uprobe(p->skel->progs.eval_entry, false, -1, path, offset);
-	if (!link)
-		return bpf_refused("entry probe on the interpreter loop (--python-entry uprobe)", -errno);
+	if (!link) {
+		int err = errno;
+
+		rt_log_error("--python-entry uprobe: %s: %s: uprobes need CAP_SYS_ADMIN (or root) and a kernel with CONFIG_UPROBE_EVENTS; leave the "
+			     "option out: phases are then found without entry probes", path, strerror(err));
+		return err == EPERM || err == EACCES ? RT_NO_PRIVILEGE : RT_NO_FEATURE;
+	}
 	p->entry_sites[p->n_entries] = (struct entry_site){st.st_dev, st.st_ino};
 	p->entries[p->n_entries++] = link;
 	return RT_OK;

@@ -76,6 +76,7 @@ const char *rt_report_counter(enum rt_counter counter)
 		[RT_C_NO_SLOT] = "no_slot", [RT_C_CODE_REUSED] = "code_reused", [RT_C_NODE_EVICTED] = "node_evicted",
 		[RT_C_ENTRY_HITS] = "entry_hits", [RT_C_SAMPLES] = "samples", [RT_C_SWITCH_LOOKS] = "switch_looks",
 		[RT_C_GLANCE_FAILED] = "glance_failed",
+		[RT_C_FRAME_UNKNOWN] = "frame_unknown",
 	};
 
 	if ((size_t)counter >= RT_COUNTERS || !names[counter])
@@ -487,6 +488,7 @@ static void rt_put_losses(struct rt_report *report, const struct rt_summary *sum
 		{RT_C_LOST_CODE, {"环形缓冲区已满, 丢失的代码对象", "ring buffer full: code objects lost"}},
 		{RT_C_LOST_LIFE, {"环形缓冲区已满, 丢失的进程事件", "ring buffer full: process events lost"}},
 		{RT_C_STACK_UNREADABLE, {"无法读取的栈", "stacks that could not be read"}},
+		{RT_C_FRAME_UNKNOWN, {"无法读取的最内层帧 (计入其调用者)", "frames not readable just then (charged to their callers)"}},
 		{RT_C_STACK_DEEP, {"过深的栈 (省略中间部分)", "stacks too deep (the middle is left out)"}},
 		{RT_C_SHADOW_NOMEM, {"内存不足, 未跟踪的线程", "no memory for a thread's stack"}},
 		{RT_C_NO_SLOT, {"进程数超限, 未跟踪的进程", "no room for another process"}},

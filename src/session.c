@@ -58,7 +58,6 @@ struct session {
 	uint64_t forget_at_ns;	   /* 0: no generation is on its way out */
 	uint32_t forget_node, forget_code;
 	int command_status;	   /* wait status of the command, -1: it has not ended */
-	bool second_signal;
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -424,6 +423,17 @@ static int begin(struct session *s)
 
 /* ---- the loop ---- */
 
+static void let_signals_kill(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
 static void on_signals(struct session *s)
 {
 	struct signalfd_siginfo info;
@@ -436,12 +446,11 @@ static void on_signals(struct session *s)
 				s->command_status = status;
 			continue;
 		}
-		if (s->state == ENDING) {
-			s->second_signal = true;
+		if (s->state == ENDING)
 			continue;
-		}
 		s->state = ENDING;
 		s->why = strsignal((int)info.ssi_signo);
+		let_signals_kill(); /* a second one ends us at once: the kernel detaches what we leave */
 	}
 }
 
@@ -603,6 +612,8 @@ int rt_session_run(const struct rt_opts *opts)
 		status = watch_ring(&s);
 	if (!status)
 		status = begin(&s);
+	if (!status)
+		status = rt_watch_status(s.watch);
 	if (!status) {
 		loop(&s);
 		status = finish(&s);

@@ -175,11 +175,13 @@ static void rt_line_size(const struct rt_taglog *log, FILE *line, int64_t growth
 	fprintf(line, "%s%s%s", color ? growth > 0 ? RT_RED : RT_GREEN : "", size.text, color ? RT_PLAIN : "");
 }
 
+#define RT_REUSED_MIN 8192 /* bytes: less would be printed as 0.00 M */
+
 static void rt_line_extras(const struct rt_taglog *log, FILE *line, const struct rt_checkpoint_view *cp)
 {
 	bool zh = log->config.lang == RT_LANG_ZH;
 
-	if (cp->edge == RT_EXIT && cp->reused > 0)
+	if (cp->edge == RT_EXIT && cp->reused >= RT_REUSED_MIN)
 		fprintf(line, zh ? " [重用 %s M]" : " [reused %s MiB]", rt_mib_format(cp->reused, false).text);
 	if (cp->edge == RT_EXIT && (cp->tree_delta >= RT_CHILDREN_MIN || cp->tree_delta <= -RT_CHILDREN_MIN))
 		fprintf(line, zh ? " [子进程 %s M]" : " [children %s MiB]", rt_mib_format(cp->tree_delta, true).text);

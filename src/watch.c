@@ -40,6 +40,8 @@ struct rt_watch {
 	uint64_t titles_at_ns;
 	uint64_t now_ns;
 	bool waiting;
+	int status; /* of the entry probes asked for */
+	bool full_said;
 };
 
 struct rt_watch *rt_watch_new(const struct rt_watch_config *config)
@@ -123,7 +125,12 @@ static void put_entry_probe(struct rt_watch *w, const struct rt_pytarget *t)
 		return;
 	}
 	/* Behind endbr64, a probe need not be single-stepped. */
-	rt_probe_attach_entry(w->config.probe, t->open_path, t->eval_offset + (t->eval_endbr ? 4 : 0));
+	w->status = rt_probe_attach_entry(w->config.probe, t->open_path, t->eval_offset + (t->eval_endbr ? 4 : 0));
+}
+
+int rt_watch_status(const struct rt_watch *w)
+{
+	return w->status;
 }
 
 /* Tells the kernel side and remembers. `t` NULL: no Python that could be used. */
@@ -132,8 +139,12 @@ static struct bin *add_bin(struct rt_watch *w, const struct rt_bin_key *key, str
 	struct rt_bin none = {.kind = RT_BIN_NONE};
 	struct bin *b;
 
-	if (w->n_bins == MAX_BINS)
+	if (w->n_bins == MAX_BINS) {
+		if (!w->full_said)
+			rt_log_notice("more than %d different executables were run; further ones are shown without phases", MAX_BINS);
+		w->full_said = true;
 		return NULL;
+	}
 	if (rt_probe_add_bin(w->config.probe, key, t ? &t->bin : &none, t ? &t->off : NULL))
 		return NULL;
 	b = &w->bins[w->n_bins++];

@@ -40,6 +40,9 @@ void rt_watch_record(struct rt_watch *watch, const void *record, size_t size);
 /* Every few milliseconds: interpreters whose library is being loaded, changed titles. Returns true if it wants to be called again within 2 ms. */
 bool rt_watch_tick(struct rt_watch *watch, uint64_t now_ns);
 
+/* An exit status if something that was asked for (an entry probe) cannot be had, errors logged; else 0. */
+int rt_watch_status(const struct rt_watch *watch);
+
 /* Source text as the image sees it, for rt_account_config.read_source. */
 int rt_watch_read_source(struct rt_watch *watch, uint32_t pid, const char *file, char **text, size_t *len);
 

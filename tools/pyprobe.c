@@ -9,6 +9,9 @@
  *		For each phase with statements that names this function of this file: "PHASEID FIRST LAST", one line
  *		a statement found. QUALNAME <module> or FIRSTLINE 0: the whole file. Exit status 3: no such function
  *		starts at that line.
+ *	pyprobe phases PROFILE
+ *		What the tracer reads from a profile, one JSON object a phase: "id", "line", and the lists "functions",
+ *		"files" and "statements".
  *	pyprobe line HEXTABLE FIRSTLINE
  *		For each 2-byte instruction: "INSTR START END", 0 0 without a line; "INSTR malformed" where the table
  *		is refused. With - as HEXTABLE, lines "HEXTABLE FIRSTLINE" are read from standard input and each
@@ -24,6 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "profile.h"
 #include "pyline.h"
 #include "pysource.h"
@@ -34,6 +39,7 @@ static int rt_usage(void)
 {
 	fputs("usage: pyprobe split FILE\n"
 	      "       pyprobe find PROFILE FILE QUALNAME FIRSTLINE [PHASEID]\n"
+	      "       pyprobe phases PROFILE\n"
 	      "       pyprobe line HEXTABLE|- FIRSTLINE\n",
 	      stderr);
 	return 2;
@@ -86,6 +92,51 @@ static int rt_split(const char *path)
 	return err;
 }
 
+/* Reads a profile; NULL after a message. */
+static struct rt_profile *rt_profile_open(const char *path)
+{
+	char *error = NULL;
+	struct rt_profile *profile = rt_profile_read(path, &error);
+
+	if (!profile)
+		fprintf(stderr, "pyprobe: %s\n", error ? error : "out of memory");
+	free(error);
+	return profile;
+}
+
+static json_t *rt_json_texts(char **text, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_string(text[i]));
+	return list;
+}
+
+static int rt_phases(const char *path)
+{
+	struct rt_profile *profile = rt_profile_open(path);
+	int err = 0;
+
+	if (!profile)
+		return 1;
+	for (size_t i = 0; !err && i < profile->n_phases; i++) {
+		const struct rt_phase *phase = &profile->phases[i];
+		json_t *statements = json_array(), *object;
+
+		for (size_t k = 0; k < phase->n_statements; k++)
+			json_array_append_new(statements, json_string(phase->statements[k].source));
+		object = json_pack("{s:s, s:i, s:o, s:o, s:o}", "id", phase->id, "line", phase->line, "functions",
+				   rt_json_texts(phase->functions, phase->n_functions), "files",
+				   rt_json_texts(phase->files, phase->n_files), "statements", statements);
+		err = !object || json_dumpf(object, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(object);
+	}
+	rt_profile_free(profile);
+	return err ? rt_fail("standard output", "cannot write") : 0;
+}
+
 static int rt_find_phase(const struct rt_logical_lines *lines, const struct rt_phase *phase, const char *qualname,
 			 int firstlineno)
 {
@@ -101,16 +152,11 @@ static int rt_find_phase(const struct rt_logical_lines *lines, const struct rt_p
 static int rt_find(const char *profile_path, const char *path, const char *qualname, int firstlineno, const char *id)
 {
 	struct rt_logical_lines lines = { 0 };
-	struct rt_profile *profile;
-	char *error = NULL;
+	struct rt_profile *profile = rt_profile_open(profile_path);
 	int status;
 
-	profile = rt_profile_read(profile_path, &error);
-	if (!profile) {
-		fprintf(stderr, "pyprobe: %s\n", error ? error : "out of memory");
-		free(error);
+	if (!profile)
 		return 1;
-	}
 	status = rt_split_file(path, &lines);
 	for (size_t i = 0; !status && i < profile->n_phases; i++) {
 		const struct rt_phase *phase = &profile->phases[i];
@@ -204,6 +250,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "split"))
 		status = rt_split(argv[2]);
+	else if (argc == 3 && !strcmp(argv[1], "phases"))
+		status = rt_phases(argv[2]);
 	else if ((argc == 6 || argc == 7) && !strcmp(argv[1], "find") && !rt_int_parse(argv[5], &line))
 		status = rt_find(argv[2], argv[3], argv[4], line, argc == 7 ? argv[6] : NULL);
 	else if (argc == 4 && !strcmp(argv[1], "line") && !strcmp(argv[2], "-"))

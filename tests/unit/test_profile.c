@@ -297,6 +297,7 @@ static void test_regex(void **state)
 		{ "(a)\\1", "references back" },
 		/* Left to itself, regcomp takes gigabytes for each of these. */
 		{ "a{2049}", "too large" },
+		{ "a{50}{50}{50}", "too large" },
 		{ "((((a{99}){99}){99}){99}){99}", "too large" },
 		{ "((((((((((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+", "too large" },
 		{ "(abcdef[]x(*]{1,}){300}", "too large" },

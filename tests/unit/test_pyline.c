@@ -108,14 +108,14 @@ static void test_cut(void **state)
 static void test_entries(void **state)
 {
 	const uint8_t no_column[] = { 0x80 | 13 << 3 | 1, 2 * 5, 0x80 | 13 << 3, 2 * 3 + 1 };
-	const uint8_t far[] = { 0x80 | 14 << 3, 0x40, 0x40, 0x40, 0x40, 0x20, 1, 0, 0 };
+	const uint8_t far[] = { 0x80 | 14 << 3, 0x40, 0x40, 0x40, 0x40, 0x40, 2, 1, 0, 0 };
 
 	(void)state;
 	expect(find(no_column, sizeof(no_column), 10, 0), 0, 15, 15);
 	expect(find(no_column, sizeof(no_column), 10, 2), 0, 15, 15);
 	expect(find(no_column, sizeof(no_column), 10, 4), 0, 12, 12);
 	expect(find(no_column, sizeof(no_column), 10, 6), 0, 0, 0);
-	expect(find(far, sizeof(far), 1, 0), 0, 1 + (1 << 28), 2 + (1 << 28));
+	expect(find(far, sizeof(far), 1, 0), 0, 1 + (1 << 30), 2 + (1 << 30));
 }
 
 static void test_malformed(void **state)

@@ -77,6 +77,7 @@ static void test_split(void **state)
 		{ "f'{a['b']:{w['#']}>3}'\ny", "1-1:0:f'{a['b']:{w['#']}>3}'|2-2:0:y" },
 		{ "f'''{\n  x # '''\n }'''\ny", "1-3:0:f'''{ x }'''|4-4:0:y" },
 		{ "rf'\\{x}\\''\ny", "1-1:0:rf'\\{x}\\''|2-2:0:y" },
+		{ "rf'\\{d['#']}'\ny", "1-1:0:rf'\\{d['#']}'|2-2:0:y" },
 		{ "f'\\N{DIGIT ONE}{x}'\ny", "1-1:0:f'\\N{DIGIT ONE}{x}'|2-2:0:y" },
 		{ "a; b; c(\n)\n", "1-2:0:a; b; c( )" },
 		{ "def f(): return x\n", "1-1:0:def f(): return x" },
@@ -286,6 +287,7 @@ static void test_find_none(void **state)
 	assert_string_equal(find(INT_MAX, "A", "alloc"), none);
 	assert_string_equal(find(-1, "A", "alloc"), none);
 	assert_string_equal(find_all("@deco\n", 1, "f", NULL, 0), none);
+	assert_string_equal(find_all("def f(a,\n      b): pass\n", 2, "f", NULL, 0), none);
 	assert_string_equal(find_all("", 1, "f", NULL, 0), none);
 	assert_string_equal(find_all("", 1, "<module>", NULL, 0), "");
 }
@@ -293,7 +295,7 @@ static void test_find_none(void **state)
 /* A nested def is seen up to its colon, wherever that stands. */
 static void test_find_header(void **state)
 {
-	const char *alloc = "alloc", *name = "^def";
+	const char *alloc = "alloc", *name = "^def", *whole = "x: 1:$";
 	static const char *const headers[] = {
 		"def f():\n def g(a: int = {1: 2}, b=':', c=lambda: 1): alloc()\n",
 		"def f():\n def g() -> 'a:b': alloc()\n",
@@ -307,6 +309,7 @@ static void test_find_header(void **state)
 	for (size_t i = 0; i < COUNT(headers); i++)
 		assert_string_equal(find_all(headers[i], 1, "f", &alloc, 1), "");
 	assert_string_equal(find_all(headers[2], 1, "f", &name, 1), "2-3");
+	assert_string_equal(find_all(headers[4], 1, "f", &whole, 1), "2-2");
 	assert_string_equal(find_all("def f(a=alloc()):\n  pass\n", 1, "f", &alloc, 1), "");
 	assert_string_equal(find_all("async\tdef f(a): alloc(a)\n", 1, "f", &alloc, 1), "1-1");
 	assert_string_equal(find_all("async def f():\n async with alloc(): pass\n", 1, "f", &alloc, 1), "2-2");

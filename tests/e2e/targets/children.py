@@ -86,6 +86,7 @@ def every_kind(work):
     if os.path.exists("/bin/sh"):
         facts["sh"] = shelled()
     pid, leave = with_child_inside(truth, work)
+    time.sleep(0.05)  # asleep outside the phase while the child stands: what ended is seen to have ended
     os.write(leave, b"x")
     os.waitpid(pid, 0)
     facts["inside"] = (0, pid)
@@ -97,30 +98,42 @@ def every_kind(work):
     truth.dump()
 
 
-def write_own_size(work, number):
-    """The rollup as the kernel wrote it, for whoever runs the test. Twice: the first time brings in code that the second
-    needs, so that nothing much is left to come after it."""
-    buffer = [bytearray(4096)]
-    rollup = os.open("/proc/self/smaps_rollup", os.O_RDONLY)
-    path = os.path.join(work, f"kid.{number:02}.{os.getpid()}")
-    out = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
-    for _ in range(2):
-        os.preadv(rollup, buffer, 0)
-        os.pwrite(out, buffer[0], 0)
+class OwnSize:
+    """Readings of a child's own rollup, for whoever runs the test; the first ones bring in the code that the others need."""
+
+    def __init__(self, work, number):
+        self._buffers = [[bytearray(4096)] for _ in range(3)]
+        self._rollup = os.open("/proc/self/smaps_rollup", os.O_RDONLY)
+        self._out = os.open(os.path.join(work, f"kid.{number:02}.{os.getpid()}"), os.O_WRONLY | os.O_CREAT, 0o644)
+        for _ in range(4):
+            for place in range(3):
+                self.read(place)
+            self.write()
+
+    def read(self, place):
+        os.preadv(self._rollup, self._buffers[place], 0)
+
+    def write(self):
+        for place, buffer in enumerate(self._buffers):
+            os.pwrite(self._out, buffer[0], place * 4096)
 
 
-def kid_phase(number):
+def kid_phase(own, number):
+    own.read(0)
     memory = mapping(512 + number)
     touch(memory, 512 + number)
+    own.read(1)
     return memory
 
 
 def forked_kid(work, number):
     born = time.monotonic()
     set_comm(f"kid{number:02}")
-    memory = kid_phase(number)
+    own = OwnSize(work, number)
+    memory = kid_phase(own, number)
     time.sleep(max(0, born + 0.03 - time.monotonic()))
-    write_own_size(work, number)
+    own.read(2)
+    own.write()
     return memory
 
 
