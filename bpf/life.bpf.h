@@ -80,6 +80,9 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot)
 	s->pid = pid;
 	s->users = 1;
 	rt_rss_exact(mm_addr, s, slot, &pages);
+	s->start[RT_FILE] = pages.kind[RT_FILE];
+	s->start[RT_ANON] = pages.kind[RT_ANON];
+	s->start[RT_SHMEM] = pages.kind[RT_SHMEM];
 	s->peak = pages.kind[RT_FILE] + pages.kind[RT_ANON] + pages.kind[RT_SHMEM];
 	s->exe_dev = BPF_CORE_READ(mm, exe_file, f_inode, i_sb, s_dev);
 	s->exe_ino = BPF_CORE_READ(mm, exe_file, f_inode, i_ino);
@@ -138,7 +141,7 @@ static __always_inline u32 rt_image_new(void)
 }
 
 static __always_inline void rt_emit_proc(struct rt_space *s, struct task_struct *task, u32 image, u32 birth, u32 flags,
-					 u32 parent_image, u32 prev_image, u64 now)
+					 u32 parent_image, u32 prev_image, u64 now, const struct rt_pages *base)
 {
 	struct rt_rec_proc *r = rt_reserve(struct rt_rec_proc, RT_C_LOST_LIFE);
 
@@ -153,7 +156,7 @@ static __always_inline void rt_emit_proc(struct rt_space *s, struct task_struct 
 	r->prev_image = prev_image;
 #pragma unroll
 	for (int k = 0; k < RT_KINDS; k++)
-		r->pages[k] = !(flags & RT_PROC_SHARES_MM) && s->sum[k] > 0 ? s->sum[k] : 0;
+		r->pages[k] = flags & RT_PROC_SHARES_MM ? 0 : base ? base->kind[k] : s->sum[k] > 0 ? s->sum[k] : 0;
 	r->exe_dev = s->exe_dev;
 	r->exe_ino = s->exe_ino;
 	bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
@@ -185,6 +188,12 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 	ps = rt_space_at(pt->slot);
 	if (!ps)
 		return 0;
+	/* What the parent did up to now, and the phase it is in, come before its child, be it a thread or a process. */
+	if (!pt->busy) {
+		rt_glance(pt, ps, parent, RT_PROG_LIFE);
+		rt_emit_run(pt, &pt->run, parent, ps->image);
+	}
+	now = bpf_ktime_get_ns();
 	if (child->tgid == parent->tgid) {
 		ct = rt_thread_new(child, pt->slot, pt->image);
 		if (ct)
@@ -193,9 +202,6 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 	}
 	if (!cfg.follow)
 		return 0;
-	/* What the parent did up to now comes before its child. */
-	if (!pt->busy)
-		rt_emit_run(pt, &pt->run, parent, ps->image);
 	image = rt_image_new();
 	tgid = child->tgid;
 	if ((u64)child->mm == (u64)parent->mm) {
@@ -214,7 +220,7 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 		return 0;
 	if (flags & RT_PROC_SHARES_MM)
 		ct->tid = pt->tid;
-	rt_emit_proc(cs, child, image, RT_BIRTH_FORK, flags, pt->image, 0, now);
+	rt_emit_proc(cs, child, image, RT_BIRTH_FORK, flags, pt->image, 0, now, NULL);
 	return 0;
 }
 
@@ -255,7 +261,7 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	if (sh)
 		sh->depth = 0;
 	rt_bin_check(s);
-	rt_emit_proc(s, task, image, RT_BIRTH_EXEC, 0, 0, prev, now);
+	rt_emit_proc(s, task, image, RT_BIRTH_EXEC, 0, 0, prev, now, NULL);
 	return 0;
 }
 
@@ -319,6 +325,7 @@ static __always_inline int rt_adopt(struct task_struct *task)
 {
 	u32 tgid = task->tgid, slot, image, *known, *target = bpf_map_lookup_elem(&targets, &tgid);
 	u64 mm = rt_task_mm(task), now = bpf_ktime_get_ns();
+	struct rt_pages base = {};
 	struct rt_space *s;
 
 	if (!target || *target != RT_TARGET_ADOPT || !mm)
@@ -338,8 +345,11 @@ static __always_inline int rt_adopt(struct task_struct *task)
 		s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
 		if (!s)
 			return 0;
+		for (int k = 0; k < RT_KINDS; k++)
+			base.kind[k] = s->start[k];
+		rt_rss_settle(s, slot, &base);
 		rt_bin_check(s);
-		rt_emit_proc(s, task, image, RT_BIRTH_ATTACH, 0, 0, 0, now);
+		rt_emit_proc(s, task, image, RT_BIRTH_ATTACH, 0, 0, 0, now, &base);
 	}
 	if (rt_thread_new(task, slot, image))
 		rt_emit_thread(RT_REC_THREAD, image, task->pid, 0, now);

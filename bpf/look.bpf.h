@@ -54,9 +54,10 @@ static long rt_linkmap_step(u32 i, struct rt_linkmap *m)
 __noinline int rt_runtime_find(struct rt_space *s)
 {
 	struct rt_bin_key key = {};
+	const struct rt_pyoff *po;
 	struct rt_linkmap m = {};
 	struct rt_bin *bin;
-	u32 version = 0;
+	u32 version = 0, index;
 	u64 bias, where;
 
 	if (!s)
@@ -66,6 +67,7 @@ __noinline int rt_runtime_find(struct rt_space *s)
 	bin = bpf_map_lookup_elem(&bins, &key);
 	if (!bin)
 		return 0;
+	index = bin->pyoff;
 	bias = s->bias - bin->exec_vaddr;
 	if (bin->kind == RT_BIN_STATIC) {
 		s->runtime = bias + bin->runtime_vaddr;
@@ -82,9 +84,15 @@ __noinline int rt_runtime_find(struct rt_space *s)
 		s->runtime = m.base + bin->lib_runtime_off;
 		where = m.base + bin->version_off;
 	}
-	/* Unreadable as long as its page was never touched: then there is no running interpreter yet. */
-	if (bpf_probe_read_user(&version, sizeof(version), (void *)where) || version != bin->version_hex)
+	/* The version is constant data: its page may not be in this address space (never touched, or not copied by a fork). Then a runtime that has an
+	 * interpreter will do: the executable is the one that user space read. */
+	if (bpf_probe_read_user(&version, sizeof(version), (void *)where)) {
+		po = bpf_map_lookup_elem(&pyoffs, &index);
+		if (!po || !rt_user_u64(s->runtime + po->runtime_interp_head))
+			return 0;
+	} else if (version != bin->version_hex) {
 		return 0;
+	}
 	s->py_state = RT_PY_READY;
 	return 0;
 }
@@ -264,6 +272,19 @@ static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u
 		if (total > run->max_pages)
 			run->max_pages = total;
 	}
+}
+
+/* A look without an RSS change. */
+static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u32 prog)
+{
+	struct rt_seen seen = {};
+	struct rt_delta d = {};
+
+	t->busy = 1;
+	rt_look(t, s, prog, 0, &seen);
+	rt_charge(t, s, t->slot, task, bpf_ktime_get_ns(), &seen, &d);
+	t->busy = 0;
+	return 0;
 }
 
 static __always_inline void rt_flush_old(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u64 now)

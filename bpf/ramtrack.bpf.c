@@ -58,59 +58,57 @@ static __always_inline u32 rt_kthread_cause(struct task_struct *task)
 	return RT_CAUSE_REMOTE;
 }
 
-/* The current thread changed its own address space. */
-static __always_inline int rt_own(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d)
+/* The current thread changed its own address space. It is marked busy from before its change is counted: a clock sample in between would find
+ * a phase's edge with the change on the wrong side of it. */
+static __always_inline int rt_own(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
+				  const struct rt_delta *d)
 {
 	struct rt_seen seen = {};
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
-	u64 now;
+	u64 now = bpf_ktime_get_ns();
 
-	if (!t) {
-		t = rt_thread_new(task, slot, s->image);
-		if (!t)
-			return rt_remote(s, RT_CAUSE_REMOTE, d);
-	}
-	now = bpf_ktime_get_ns();
-	if (t->busy) { /* cannot be: a look takes no fault */
-		rt_count(RT_C_SHADOW_BUSY);
-		return rt_remote(s, RT_CAUSE_REMOTE, d);
-	}
 	if (s->remote_since)
 		rt_remote_flush(s, now);
-	t->busy = 1;
 	rt_look(t, s, RT_PROG_RSS, 0, &seen);
 	rt_charge(t, s, slot, task, now, &seen, d);
 	rt_flush_old(t, s, task, now);
-	t->busy = 0;
 	return 0;
 }
 
-/* Whose change is it? */
-static __always_inline int rt_changed(struct rt_space *s, u32 slot, u64 mm, const struct rt_delta *d)
+/* The thread whose own change this is (made known if it was not), or NULL: then somebody else changed the address space. */
+static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 slot, u64 mm, struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	u64 current_mm = (u64)task->mm;
-	u32 flags = task->flags;
+	struct rt_thread *t;
 
-	rt_count(RT_C_RSS_EVENTS);
+	if ((u64)task->mm != mm || (task->flags & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
+		return NULL;
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (!t)
+		t = rt_thread_new(task, slot, s->image);
+	if (t && t->busy) { /* cannot be: a look takes no fault */
+		rt_count(RT_C_SHADOW_BUSY);
+		return NULL;
+	}
+	return t;
+}
+
+/* A change that is not the current thread's own: whose is it? */
+static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d)
+{
+	u32 flags = task->flags;
+	struct rt_thread *t;
+
 	if (s->flags & RT_SPACE_DEAD) {
 		if (s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0)
 			rt_space_free(s);
 		return 0;
 	}
-	if (current_mm == mm) {
-		if (flags & PF_MEMALLOC)
-			return rt_remote(s, RT_CAUSE_RECLAIM, d);
-		return rt_own(s, slot, task, d);
-	}
-	if (flags & PF_KTHREAD)
-		return rt_remote(s, rt_kthread_cause(task), d);
 	if (flags & PF_MEMALLOC)
 		return rt_remote(s, RT_CAUSE_RECLAIM, d);
+	if (flags & PF_KTHREAD)
+		return rt_remote(s, rt_kthread_cause(task), d);
 	/* A thread that has just given up this address space tears it down: its exit (no mm) or its exec (another one already). */
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
-
-	if (t && t->slot == slot && s->image == t->image) {
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (t && t->slot == slot && s->image == t->image && (u64)task->mm != s->mm) {
 		if (!s->exit_seen) {
 			s->exit_seen = 1;
 #pragma unroll
@@ -156,7 +154,9 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 {
 	u32 kind = rt_kind_of(member), slot = 0;
 	struct rt_cpu *cpu = NULL;
+	struct task_struct *task;
 	struct rt_delta d = {};
+	struct rt_thread *t;
 	struct rt_space *s;
 	u64 percpu;
 	s64 count;
@@ -166,9 +166,22 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 	s = rt_event_space((u64)mm, &cpu, &slot);
 	if (!s)
 		return 0;
+	task = bpf_get_current_task_btf();
+	t = rt_own_thread(s, slot, (u64)mm, task);
+	if (t)
+		t->busy = 1;
 	rt_mm_counter(mm, member, count, percpu);
 	rt_rss_delta(s, slot, cpu, kind, count, percpu, &d);
-	return d.pages ? rt_changed(s, slot, (u64)mm, &d) : 0;
+	if (d.pages) {
+		rt_count(RT_C_RSS_EVENTS);
+		if (t)
+			rt_own(t, s, slot, task, &d);
+		else
+			rt_others(s, slot, task, &d);
+	}
+	if (t)
+		t->busy = 0;
+	return 0;
 }
 
 SEC("raw_tp/rss_stat")
@@ -177,7 +190,9 @@ int rss_stat_raw(u64 *ctx)
 	struct mm_struct *mm = (struct mm_struct *)ctx[0];
 	u32 kind = rt_kind_of((int)ctx[1]), slot = 0;
 	struct rt_cpu *cpu = NULL;
+	struct task_struct *task;
 	struct rt_delta d = {};
+	struct rt_thread *t;
 	struct rt_space *s;
 	u64 percpu = 0;
 	s64 count = 0;
@@ -187,8 +202,21 @@ int rss_stat_raw(u64 *ctx)
 	s = rt_event_space((u64)mm, &cpu, &slot);
 	if (!s || rt_mm_counter_read(mm, kind, &count, &percpu))
 		return 0;
+	task = bpf_get_current_task_btf();
+	t = rt_own_thread(s, slot, (u64)mm, task);
+	if (t)
+		t->busy = 1;
 	rt_rss_delta(s, slot, cpu, kind, count, percpu, &d);
-	return d.pages ? rt_changed(s, slot, (u64)mm, &d) : 0;
+	if (d.pages) {
+		rt_count(RT_C_RSS_EVENTS);
+		if (t)
+			rt_own(t, s, slot, task, &d);
+		else
+			rt_others(s, slot, task, &d);
+	}
+	if (t)
+		t->busy = 0;
+	return 0;
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -226,19 +254,6 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 	return 0;
 }
 
-/* A look without an RSS change. */
-static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u32 prog)
-{
-	struct rt_seen seen = {};
-	struct rt_delta d = {};
-
-	t->busy = 1;
-	rt_look(t, s, prog, 0, &seen);
-	rt_charge(t, s, t->slot, task, bpf_ktime_get_ns(), &seen, &d);
-	t->busy = 0;
-	return 0;
-}
-
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
 {
@@ -256,10 +271,9 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 		return 0;
 	if (s->remote_since)
 		rt_remote_flush(s, bpf_ktime_get_ns());
-	if (!preempt && state) {
-		rt_count(RT_C_SWITCH_LOOKS);
-		rt_glance(t, s, prev, RT_PROG_SWITCH);
-	}
+	/* Also a thread that is only preempted: while it is off its CPU another one may allocate on its behalf, in a phase that was not seen yet. */
+	rt_count(RT_C_SWITCH_LOOKS);
+	rt_glance(t, s, prev, RT_PROG_SWITCH);
 	/* Nothing stays behind in a thread that does not run: live output would wait for it. */
 	if (t->run.active)
 		rt_emit_run(t, &t->run, prev, s->image);

@@ -225,4 +225,25 @@ __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt
 	return 0;
 }
 
+/* After a space has become visible: what moved between the reading of its counters and that moment, which no event has claimed. It belongs to the starting
+ * point, like everything before. */
+__noinline int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
+{
+	if (!s || !base)
+		return 0;
+	for (u32 kind = 0; kind < RT_KINDS; kind++) {
+		u64 percpu = 0;
+		s64 count = 0, moved;
+
+		if (rt_mm_counter_read((struct mm_struct *)s->mm, kind, &count, &percpu))
+			continue;
+		moved = rt_rescan(s, slot, percpu, kind);
+		moved += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+		if (moved)
+			__sync_fetch_and_add(&s->sum[rt_slot_of(kind)], moved);
+		base->kind[rt_slot_of(kind)] += moved;
+	}
+	return 0;
+}
+
 #endif

@@ -78,6 +78,7 @@ struct rt_space {
 	s64 acc[RT_KIND_SLOTS];
 	s64 pool; /* pages released and not refilled yet */
 	u64 peak;
+	u64 start[RT_KIND_SLOTS]; /* counters when the space was made */
 	u64 exit_pages[RT_KIND_SLOTS]; /* totals before the teardown, if that was seen before the exit */
 	u32 exit_seen;
 	u32 exit_image; /* whose EXIT was sent last */
@@ -353,7 +354,8 @@ enum rt_prog_kind {
 	RT_PROG_SWITCH,
 	RT_PROG_SAMPLE,
 	RT_PROG_ENTRY,
-	RT_PROG_KINDS,
+	RT_PROG_LIFE,
+	RT_PROG_KINDS = 8, /* a power of two */
 };
 
 #define RT_CODE_DATA (RT_QUALNAME_MAX + RT_FILENAME_MAX + RT_LINETABLE_MAX)

@@ -243,7 +243,7 @@ enum rt_counter {
 	RT_C_NODE_EVICTED,	/* node cache full: a node was forgotten and will be sent again (normal) */
 	RT_C_ENTRY_HITS,	/* entry probe hits */
 	RT_C_SAMPLES,		/* clock samples on followed threads */
-	RT_C_SWITCH_LOOKS,	/* looks when a thread went to sleep */
+	RT_C_SWITCH_LOOKS,	/* looks when a thread left its CPU */
 	RT_C_GLANCE_FAILED,	/* looks without an RSS change that came at a moment when the stack was not readable (harmless) */
 	RT_C_FRAME_UNKNOWN,	/* a frame whose code object could not be read just then: charged to its caller's phase */
 	RT_COUNTERS,

@@ -154,7 +154,7 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
-	bpf_map__set_max_entries(skel->maps.code_scratch, 4 * cpus);
+	bpf_map__set_max_entries(skel->maps.code_scratch, bpf_map__max_entries(skel->maps.code_scratch) * cpus);
 	bpf_program__set_autoload(skel->progs.rss_stat_btf, !p->raw);
 	bpf_program__set_autoload(skel->progs.rss_stat_raw, p->raw);
 	err = ramtrack__load(skel);

@@ -64,6 +64,21 @@ pytest() {
 	fi
 }
 
+# Interpreters of the end-to-end tests: this Debian's and, unless RT_PYTHONS names others, 3.13 of trixie.
+e2e() {
+	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/ramtrack-bpf/python3.13
+	if [ -z "${RT_PYTHONS:-}" ]; then
+		RT_PYTHONS=/usr/bin/python3
+		if tests/e2e/fetch_python.sh trixie 3.13 "$cache"; then
+			RT_PYTHONS=$RT_PYTHONS:chroot:$cache/root:/usr/bin/python3.13
+		else
+			echo "e2e: without CPython 3.13 (reason above)"
+		fi
+		export RT_PYTHONS
+	fi
+	pytest e2e tests/e2e
+}
+
 unit() {
 	cmocka unit "$@"
 	script python_truth "$python" tests/unit/compare_python.py build/san/pyprobe
@@ -73,12 +88,12 @@ unit() {
 case $what in
 unit) unit "$@" ;;
 host) cmocka host build/host/test_walk ;;
-e2e) pytest e2e tests/e2e ;;
+e2e) e2e ;;
 vllm) pytest vllm tests/vllm ;;
 all)
 	unit "$@"
 	cmocka host build/host/test_walk
-	pytest e2e tests/e2e
+	e2e
 	;;
 *)
 	echo "run.sh: $what: no such suite" >&2

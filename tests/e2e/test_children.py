@@ -37,8 +37,8 @@ def test_every_kind_of_child(tool, python, mode):
 
 
 def check_tree_delta(said, child):
-    """The descendants' RSS at the phase's end less that at its start, when the child did not exist. What it shares with its
-    parent counts, as it does in RSS; a child that came and went leaves nothing."""
+    """The descendants' RSS at the phase's end less that at its start, when the child did not exist. What it shares with
+    its parent counts, as it does in RSS; a child that came and went leaves nothing."""
     told = said.of("phase", pid=said.pid, phase="with_child")[0]["tree_delta_bytes"]
     standing = said.truth["facts"]["standing"]["rss"]
     assert abs(told - standing) <= TOLERANCE, f"descendants: tool {told // PAGE} pages, truth {standing // PAGE}"

@@ -99,7 +99,7 @@ def every_kind(work):
 
 
 class OwnSize:
-    """Readings of a child's own rollup, for whoever runs the test; the first ones bring in the code that the others need."""
+    """Readings of a child's own rollup, for whoever runs the test; the first ones bring in the code for the others."""
 
     def __init__(self, work, number):
         self._buffers = [[bytearray(4096)] for _ in range(3)]

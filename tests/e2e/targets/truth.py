@@ -88,7 +88,7 @@ class Truth:
         self._next = number + 1
 
     def check_quiet(self):
-        """Two readings in a row must be equal: then reading changes nothing. (Code that was not run for long may need a few.)"""
+        """Two readings in a row must be equal: then reading changes nothing. Code not run for long may need a few."""
         for _ in range(32):
             self.begin("quiet")
             self.end("quiet")
