@@ -100,13 +100,16 @@ __noinline int rt_runtime_find(struct rt_space *s)
 /* A new try: all nodes and code objects are sent again under new numbers. */
 static __always_inline void rt_root_check(struct rt_space *s)
 {
-	u32 generation = READ_ONCE(globals.generation);
+	u32 generation = READ_ONCE(globals.generation), root;
 
 	if (s->root && s->generation == generation)
 		return;
+	/* Sent before others can hang a node on it. Two threads at once make two roots: both are good. */
+	root = __sync_fetch_and_add(&globals.next_node, 1) + 1;
+	rt_emit_node(s->image, s->pid, root, 0, RT_CODE_ROOT, 0);
 	s->generation = generation;
-	s->root = __sync_fetch_and_add(&globals.next_node, 1) + 1;
-	rt_emit_node(s->image, s->pid, s->root, 0, RT_CODE_ROOT, 0);
+	barrier();
+	WRITE_ONCE(s->root, root);
 }
 
 /* ---- a look ---- */
@@ -142,7 +145,8 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	rt_root_check(s);
 	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!sh) {
-		rt_count(RT_C_SHADOW_NOMEM);
+		/* Task storage is also refused to an interrupt that came in the middle of another use of it on this CPU. */
+		rt_count(prog == RT_PROG_SAMPLE ? RT_C_GLANCE_FAILED : RT_C_SHADOW_NOMEM);
 		seen->flags = RT_RUN_UNREADABLE;
 		seen->sig = t->sig;
 		return 0;

@@ -104,11 +104,11 @@ class Trace:
 def run(vllm, tmp_path_factory):
     """run(model, args): serves, traces from right after the start, waits until it is ready, asks for a completion, compares RSS at rest."""
 
-    def run_(model, args):
+    def run_(model, args, options=()):
         out = tmp_path_factory.mktemp('trace')
         server, port = serve(vllm, model, args)
         started = time.monotonic()
-        tool = subprocess.Popen([TOOL, '-p', str(server.pid), '-j', str(out / 'json'), '-o', str(out / 'log')],
+        tool = subprocess.Popen([TOOL, '-p', str(server.pid), '-j', str(out / 'json'), '-o', str(out / 'log'), *options],
                                 stdout=subprocess.DEVNULL, stderr=open(out / 'err', 'w'))
         first = None
         try:

@@ -5,6 +5,8 @@ MIB = 1 << 20
 
 # Not on this back end: workspace manager (GPU only). Everything else of the profile runs.
 ABSENT = {'workspace_manager'}
+# Without compilation it sets two random seeds in some ten microseconds and moves no page: seen for certain only by an entry probe.
+BRIEF = {'worker_warm_up'}
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +24,12 @@ def parallel(run):
     return run('tiny', ['--load-format', 'dummy', '--max-model-len', '8192', '--max-num-seqs', '16', '--tensor-parallel-size', '2'])
 
 
-def check_whole(trace):
+@pytest.fixture(scope='module')
+def probed(run):
+    return run('tiny', ['--load-format', 'dummy', '--max-model-len', '8192', '--max-num-seqs', '16'], ['--python-entry', 'uprobe'])
+
+
+def check_whole(trace, brief=BRIEF):
     """Nothing lost, and the ledger is the kernel's: at rest each process's RSS equals smaps_rollup."""
     s = trace.summary
     assert s['lost'] == {'records': 0, 'stacks': 0}
@@ -35,7 +42,7 @@ def check_whole(trace):
         # An idle server still does a little between the reading and the end of the trace.
         assert abs(off) <= 256 << 10, f"{by_pid[pid]['name']} {pid}: {off} bytes beside smaps_rollup"
     assert trace.tool_rss <= 48 * MIB, f'the tracer itself: {trace.tool_rss / MIB:.1f} MiB'
-    assert {p['phase'] for p in s['phases_not_hit']} == ABSENT
+    assert ABSENT <= {p['phase'] for p in s['phases_not_hit']} <= ABSENT | brief
     assert trace.answer['choices']
 
 
@@ -49,6 +56,10 @@ def test_whole_weights(weights):
 
 def test_whole_parallel(parallel):
     check_whole(parallel)
+
+
+def test_every_phase_with_entry_probes(probed):
+    check_whole(probed, brief=set())
 
 
 def test_roles(wide, parallel):
