@@ -234,7 +234,8 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 		}
 		instr = w->instr - w->code - l->po->code_adaptive;
 		e->fp = c.fp;
-		if (c.flags & RT_CODE_IS_VOLATILE) {
+		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
+		if (pos && (c.flags & RT_CODE_IS_VOLATILE)) {
 			u32 v = sh->n_volatile;
 
 			u16 *at = rt_at(sh->volatile_at, RT_VOLATILE, v);
