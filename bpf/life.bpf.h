@@ -121,12 +121,15 @@ static __always_inline void rt_space_leave(struct rt_space *s)
 		rt_space_free(s);
 }
 
-static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image)
+static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image, u32 birth)
 {
 	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
+	if (!t) /* the kernel's reserve was empty; the failed request has had it refilled */
+		t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
-		rt_count(RT_C_SHADOW_NOMEM);
+		/* A thread that is being adopted gets another chance: user space adopts twice. */
+		rt_count(birth == RT_BIRTH_ATTACH ? RT_C_GLANCE_FAILED : RT_C_SHADOW_NOMEM);
 		return NULL;
 	}
 	t->slot = slot;
@@ -195,7 +198,7 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 	}
 	now = bpf_ktime_get_ns();
 	if (child->tgid == parent->tgid) {
-		ct = rt_thread_new(child, pt->slot, pt->image);
+		ct = rt_thread_new(child, pt->slot, pt->image, RT_BIRTH_FORK);
 		if (ct)
 			rt_emit_thread(RT_REC_THREAD, pt->image, child->pid, parent->pid, now);
 		return 0;
@@ -215,7 +218,7 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 	}
 	if (!cs)
 		return 0;
-	ct = rt_thread_new(child, slot, image);
+	ct = rt_thread_new(child, slot, image, RT_BIRTH_FORK);
 	if (!ct)
 		return 0;
 	if (flags & RT_PROC_SHARES_MM)
@@ -249,7 +252,7 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
 	if (!s)
 		return 0;
-	t = rt_thread_new(task, slot, image);
+	t = rt_thread_new(task, slot, image, RT_BIRTH_EXEC);
 	if (!t)
 		return 0;
 	__builtin_memset(&t->run, 0, sizeof(t->run));
@@ -351,8 +354,11 @@ static __always_inline int rt_adopt(struct task_struct *task)
 		rt_bin_check(s);
 		rt_emit_proc(s, task, image, RT_BIRTH_ATTACH, 0, 0, 0, now, &base);
 	}
-	if (rt_thread_new(task, slot, image))
+	if (rt_thread_new(task, slot, image, RT_BIRTH_ATTACH))
 		rt_emit_thread(RT_REC_THREAD, image, task->pid, 0, now);
+	/* The main thread may sleep and wake for long before it changes a page: it gets its shadow here, where memory can be had. */
+	if (task->pid == task->tgid && s->py_state != RT_PY_NONE)
+		bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	return 0;
 }
 

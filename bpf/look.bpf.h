@@ -144,9 +144,11 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	}
 	rt_root_check(s);
 	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!sh) /* the kernel refills its reserve of such blocks in an interrupt that the failed request has just caused */
+		sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!sh) {
-		/* Task storage is also refused to an interrupt that came in the middle of another use of it on this CPU. */
-		rt_count(prog == RT_PROG_SAMPLE ? RT_C_GLANCE_FAILED : RT_C_SHADOW_NOMEM);
+		/* A first look with interrupts off (a sample, a switch) cannot have so much memory: the thread's next RSS change does it. */
+		rt_count(prog == RT_PROG_RSS ? RT_C_SHADOW_NOMEM : RT_C_GLANCE_FAILED);
 		seen->flags = RT_RUN_UNREADABLE;
 		seen->sig = t->sig;
 		return 0;

@@ -83,7 +83,7 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 		return NULL;
 	t = bpf_task_storage_get(&threads, task, NULL, 0);
 	if (!t)
-		t = rt_thread_new(task, slot, s->image);
+		t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 	if (t && t->busy) { /* cannot be: a look takes no fault */
 		rt_count(RT_C_SHADOW_BUSY);
 		return NULL;
