@@ -87,7 +87,7 @@ clean:
 # ---- what a fresh Debian needs ----
 
 DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev gcc g++ libc6-dev pkg-config python3
-TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev util-linux procps
+TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev python3-venv util-linux procps
 
 deps:
 	@tools/install-deps.sh $(DEPS)
@@ -134,7 +134,7 @@ test: test-deps
 test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk
 	@tests/run.sh all $(UNIT:%=$(B)/san/%)
 
-test-vllm: all
+test-vllm: test-deps all
 	@tests/run.sh vllm
 
 check-profile: $(B)/pyprobe

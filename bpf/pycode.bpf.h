@@ -92,20 +92,18 @@ __noinline int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, str
 /* ---- names ---- */
 
 struct rt_hash {
-	const u8 *at;
-	u32 len;
+	struct rt_code_scratch *scratch; /* the bytes are at its data[0] */
 	u64 last1, last2; /* hash since the last and the last but one '/' */
 	u64 all;
 };
 
 static long rt_hash_byte(u32 i, struct rt_hash *h)
 {
-	struct rt_code_scratch *sc = (struct rt_code_scratch *)h->at;
 	u64 c;
 
 	if (i >= RT_QUALNAME_MAX + RT_FILENAME_MAX)
 		return 1;
-	c = sc->data[i];
+	c = h->scratch->data[i];
 	h->all = (h->all ^ c) * RT_FNV_PRIME;
 	if (c == '/') {
 		h->last2 = (h->last1 ^ c) * RT_FNV_PRIME;
@@ -191,7 +189,7 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 	}
 	if (ql && bpf_probe_read_user(sc->data, ql, (void *)q.data))
 		flags |= RT_CODE_UNREADABLE;
-	h.at = (u8 *)sc;
+	h.scratch = sc;
 	h.all = h.last1 = h.last2 = RT_FNV_BASIS;
 	bpf_loop(ql, rt_hash_byte, &h, 0);
 	hq = h.all;

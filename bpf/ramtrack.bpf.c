@@ -149,13 +149,31 @@ static __always_inline struct rt_space *rt_event_space(u64 mm, struct rt_cpu **c
 	return s;
 }
 
+/* The counters of one kind have been read: what moved, and whose is it? `t` is the current thread if the address space is its own. */
+static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count, u64 percpu,
+					  struct task_struct *task, struct rt_thread *t)
+{
+	struct rt_delta d = {};
+
+	rt_rss_delta(s, slot, cpu, kind, count, percpu, &d);
+	if (d.pages) {
+		rt_count(RT_C_RSS_EVENTS);
+		if (t)
+			rt_own(t, s, slot, task, &d);
+		else
+			rt_others(s, slot, task, &d);
+	}
+	if (t)
+		t->busy = 0;
+	return 0;
+}
+
 SEC("tp_btf/rss_stat")
 int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 {
 	u32 kind = rt_kind_of(member), slot = 0;
 	struct rt_cpu *cpu = NULL;
 	struct task_struct *task;
-	struct rt_delta d = {};
 	struct rt_thread *t;
 	struct rt_space *s;
 	u64 percpu;
@@ -171,17 +189,7 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 	if (t)
 		t->busy = 1;
 	rt_mm_counter(mm, member, count, percpu);
-	rt_rss_delta(s, slot, cpu, kind, count, percpu, &d);
-	if (d.pages) {
-		rt_count(RT_C_RSS_EVENTS);
-		if (t)
-			rt_own(t, s, slot, task, &d);
-		else
-			rt_others(s, slot, task, &d);
-	}
-	if (t)
-		t->busy = 0;
-	return 0;
+	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
 }
 
 SEC("raw_tp/rss_stat")
@@ -191,7 +199,6 @@ int rss_stat_raw(u64 *ctx)
 	u32 kind = rt_kind_of((int)ctx[1]), slot = 0;
 	struct rt_cpu *cpu = NULL;
 	struct task_struct *task;
-	struct rt_delta d = {};
 	struct rt_thread *t;
 	struct rt_space *s;
 	u64 percpu = 0;
@@ -206,17 +213,7 @@ int rss_stat_raw(u64 *ctx)
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
-	rt_rss_delta(s, slot, cpu, kind, count, percpu, &d);
-	if (d.pages) {
-		rt_count(RT_C_RSS_EVENTS);
-		if (t)
-			rt_own(t, s, slot, task, &d);
-		else
-			rt_others(s, slot, task, &d);
-	}
-	if (t)
-		t->busy = 0;
-	return 0;
+	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
 }
 
 SEC("tp_btf/sched_process_fork")

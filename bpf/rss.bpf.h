@@ -22,7 +22,6 @@ struct rt_delta {
 };
 
 struct rt_scan {
-	struct rt_space *space;
 	u64 counters;
 	s64 sum;
 	u32 base;
@@ -45,9 +44,9 @@ static long rt_scan_cpu(u32 cpu, struct rt_scan *s)
 	return 0;
 }
 
-static __always_inline s64 rt_rescan(struct rt_space *space, u32 slot, u64 counters, u32 kind)
+static __always_inline s64 rt_rescan(u32 slot, u64 counters, u32 kind)
 {
-	struct rt_scan s = {.space = space, .counters = counters, .base = slot * cfg.cpus, .kind = kind};
+	struct rt_scan s = {.counters = counters, .base = slot * cfg.cpus, .kind = kind};
 
 	bpf_loop(cfg.cpus, rt_scan_cpu, &s, 0);
 	return s.sum;
@@ -140,7 +139,7 @@ static __always_inline void rt_rss_delta(struct rt_space *s, u32 slot, struct rt
 		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
 	if (v == 0) {
 		rt_count(RT_C_RSS_ZERO);
-		v = rt_rescan(s, slot, percpu, kind);
+		v = rt_rescan(slot, percpu, kind);
 		if (v == 0)
 			return;
 	}
@@ -237,7 +236,7 @@ __noinline int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base
 
 		if (rt_mm_counter_read((struct mm_struct *)s->mm, kind, &count, &percpu))
 			continue;
-		moved = rt_rescan(s, slot, percpu, kind);
+		moved = rt_rescan(slot, percpu, kind);
 		moved += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
 		if (moved)
 			__sync_fetch_and_add(&s->sum[rt_slot_of(kind)], moved);

@@ -10,7 +10,6 @@
 #include "rt_abi.h"
 
 #define RT_MAX_SPACES 1024	  /* address spaces followed at a time */
-#define RT_MAX_THREADS 65536	  /* only a bound for loops: thread state lives in task storage */
 #define RT_MAX_PYOFFS 16	  /* CPython layouts */
 #define RT_MAX_BINS 1024	  /* known executables */
 #define RT_MAX_NAMES 4096	  /* (function, file) names of a profile */
@@ -40,7 +39,7 @@ enum rt_name_flags {
 #define RT_NAME_KEY1(q, f1) ((q) ^ ((f1) * 3 + 1))
 #define RT_NAME_KEY2(q, f2) ((q) ^ ((f2) * 5 + 2))
 
-/* Values of the .bss variable `command` for the programs that user space runs by BPF_PROG_TEST_RUN. */
+/* Variables that both sides move, by atomic operations; user space sees them mapped. */
 struct rt_globals {
 	__rt_u64 next_image;
 	__rt_u32 next_node;
