@@ -244,6 +244,11 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 		s = rt_space_at(t->slot);
 		if (s) {
 			rt_emit_run(t, &t->run, task, s->image);
+			if (s->image == t->image) {
+#pragma unroll
+				for (u32 c = 1; c < RT_CAUSES; c++)
+					rt_emit_remote(s, c);
+			}
 			rt_space_leave(s);
 		}
 	}
