@@ -415,7 +415,7 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 		if (!rt_rss_exact(s->mm, s, RT_SLOT_NONE, &exact)) {
 #pragma unroll
 			for (int k = 0; k < RT_KINDS; k++)
-				s->exit_pages[k] = exact.kind[k] - s->sum[k];
+				s->drift[k] = (s64)exact.kind[k] - s->sum[k];
 		}
 		return 0;
 	}
@@ -426,7 +426,7 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 #pragma unroll
 	for (int k = 0; k < RT_KINDS; k++) {
 		r->pages[k] = s->sum[k];
-		r->exact[k] = s->sum[k] + s->exit_pages[k];
+		r->exact[k] = s->sum[k] + s->drift[k];
 	}
 	r->peak_pages = s->peak;
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);

@@ -80,6 +80,7 @@ struct rt_space {
 	u64 peak;
 	u64 start[RT_KIND_SLOTS]; /* counters when the space was made */
 	u64 exit_pages[RT_KIND_SLOTS]; /* totals before the teardown, if that was seen before the exit */
+	s64 drift[RT_KIND_SLOTS]; /* of the counters from the running totals, taken while events still came in, at the end of the run */
 	u32 exit_seen;
 	u32 exit_image; /* whose EXIT was sent last */
 	u32 epoch; /* moves when any thread's phase (as far as the kernel knows it) changes: cuts the runs of the others */

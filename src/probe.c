@@ -94,8 +94,8 @@ static int check_kernel(void)
 	int id;
 
 	if (!btf) {
-		rt_log_error("kernel: no BTF type information at /sys/kernel/btf/vmlinux: boot a kernel built with CONFIG_DEBUG_INFO_BTF=y "
-			     "(Debian 12 and newer, RHEL 9, Ubuntu 22.04 have it)");
+		rt_log_error("kernel: no BTF type information at /sys/kernel/btf/vmlinux: boot Linux 6.2 or newer built with "
+			     "CONFIG_DEBUG_INFO_BTF=y (Debian's kernels are)");
 		return RT_NO_FEATURE;
 	}
 	id = btf__find_by_name_kind(btf, "trace_event_raw_rss_stat", BTF_KIND_STRUCT);

@@ -120,6 +120,6 @@ def test_log_adds_up(wide):
     assert '创建ModelExecutor之后 占用' in wide.log and '（第二次改动）' in wide.log
 
 
-def test_first_line_is_quick(parallel):
-    """Not a promise in seconds: the log has begun long before the server is ready."""
+def test_log_begins_before_the_server_is_ready(parallel):
+    """It is live: its first line was there before /health was asked for the first time."""
     assert parallel.first_line_s is not None
