@@ -92,7 +92,8 @@ def check_reuse(said):
     close(reused["gained_bytes"], 700 * PAGE, "gained")
     close(reused["reused_bytes"], 700 * PAGE, "reused")
     dropped = only(said, "dropping")
-    assert dropped["gained_bytes"] >= 800 * PAGE and dropped["released_bytes"] >= 700 * PAGE, dropped
+    close(dropped["gained_bytes"], 800 * PAGE, "gained and dropped")
+    close(dropped["released_bytes"], 800 * PAGE, "dropped")
 
 
 def check_nesting(said):
