@@ -38,6 +38,8 @@ def serve(cache, model, args, env=()):
     port = free_port()
     e = dict(os.environ, VLLM_CPU_KVCACHE_SPACE='1', VLLM_CPU_OMP_THREADS_BIND='nobind', VLLM_CPU_CI_ENV='1',
              HF_HUB_OFFLINE='1', TRANSFORMERS_OFFLINE='1', VLLM_NO_USAGE_STATS='1', DO_NOT_TRACK='1', **dict(env))
+    if model == 'tiny':  # vLLM 0.32's AMX attention (bfloat16 only) kills the worker at the first request of so small a model
+        args = ['--dtype', 'float32', *args]
     log = open(cache / 'serve.log', 'w')
     server = subprocess.Popen([str(cache / 'venv/bin/vllm'), 'serve', str(cache / model), '--port', str(port), '--enforce-eager',
                                *args], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=e, start_new_session=True)
