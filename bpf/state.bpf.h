@@ -196,13 +196,15 @@ struct {
 #define RT_DEEP_INNER 448   /* and innermost ones */
 #define RT_DEEP_MAX 16384   /* frames walked at most */
 #define RT_FRAME_BYTES 72   /* of a frame that are read: up to localsplus and no more, what follows may lie on a page never touched */
+#define RT_WINDOW 8192	    /* of the target's memory at hand (a chunk of CPython's frame stack has twice as much: DATA_STACK_CHUNK_SIZE, Python/pystate.c) */
+#define RT_CHUNKS 64	    /* windows told apart (a power of two) */
 #define RT_FIELD_MASK 127
 #define RT_VOLATILE 96	    /* frames with volatile code objects that are remembered by position; more: all are checked */
 
 struct rt_shadow_entry {
 	u64 addr;
-	u64 ident; /* code, function and globals mixed */
-	u64 instr;
+	u64 ident; /* function and globals mixed */
+	u64 instr; /* lies in the code object: no other one has it */
 	u64 code;
 	u64 fp; /* fingerprint of the code object */
 	u32 node;
@@ -231,6 +233,7 @@ struct rt_walk_state {
 	u32 node, sig; /* of the innermost frame on the shadow so far: in the end the result */
 	u32 pos;   /* push: index of the next frame */
 	u32 unknown; /* push: index of the outermost frame whose code object could not be read */
+	u32 chunk; /* push: of the last frame pushed */
 };
 
 struct rt_shadow {
@@ -242,11 +245,14 @@ struct rt_shadow {
 	u32 rotate, rotate_volatile, looks;
 	u32 n_volatile;
 	u16 volatile_at[RT_VOLATILE];
-	u64 lo, hi;    /* user addresses [lo, hi), within one page, that are in page[] */
+	u64 lo, room;  /* a frame is in window[] if its address is lo to lo + room; 0, 0: none is */
+	/* Where frames lie one behind the other: addresses of the first and the last one of each such chunk, and which one a frame is in. */
+	u64 chunk_first[RT_CHUNKS], chunk_last[RT_CHUNKS];
+	u8 chunk_of[RT_DEPTH];
 	u16 index[1024]; /* by hash of the frame's address: where it lies in e[] (a hint: checked on use) */
 	struct rt_shadow_entry e[RT_DEPTH];
 	struct rt_walk_entry w[RT_DEPTH];
-	u8 page[8192]; /* a piece of a page at its place; a frame across two pages at 4096 */
+	u8 window[RT_WINDOW + RT_FIELD_MASK + 9];
 	u8 code_bytes[256];
 };
 
