@@ -116,21 +116,21 @@ static long rt_check_frames(u32 round, struct rt_look *l)
 	u32 o_func = po->frame_func & RT_FIELD_MASK, o_globals = po->frame_globals & RT_FIELD_MASK;
 	u32 first = round * RT_CHECK_BATCH, left = sh->depth - first, j;
 	u64 prev = sh->st.prev, lo = sh->lo, room = sh->room;
-	const struct rt_shadow_entry *e;
+	const struct rt_shadow_frame *was;
 	long stop = 1;
 
 	sh->st.k = first;
-	e = rt_at(sh->e, RT_DEPTH - RT_CHECK_BATCH + 1, first);
-	if (!e)
+	was = rt_at(sh->f, RT_DEPTH - RT_CHECK_BATCH + 1, first);
+	if (!was)
 		return 1;
 #pragma unroll
-	for (j = 0; j < RT_CHECK_BATCH; j++, e++) {
+	for (j = 0; j < RT_CHECK_BATCH; j++, was++) {
 		u64 addr, off;
 		const u8 *f;
 
 		if (j == left)
 			goto out;
-		addr = e->addr;
+		addr = was->addr;
 		off = addr - lo;
 		if (off > room) {
 			if (rt_window_load(sh, first + j, addr))
@@ -142,8 +142,8 @@ static long rt_check_frames(u32 round, struct rt_look *l)
 		f = rt_at(sh->window, RT_WINDOW - RT_FRAME_BYTES + 1, off);
 		if (!f)
 			goto out;
-		if ((*(u64 *)(f + o_instr) ^ e->instr) | (*(u64 *)(f + o_prev) ^ prev) |
-		    (rt_frame_ident(*(u64 *)(f + o_func), *(u64 *)(f + o_globals)) ^ e->ident))
+		if ((*(u64 *)(f + o_instr) ^ was->instr) | (*(u64 *)(f + o_prev) ^ prev) |
+		    (rt_frame_ident(*(u64 *)(f + o_func), *(u64 *)(f + o_globals)) ^ was->ident))
 			goto out;
 		prev = addr;
 	}
@@ -163,7 +163,7 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 {
 	struct rt_shadow *sh = l->sh;
 	const struct rt_pyoff *po = l->po;
-	struct rt_shadow_entry *e;
+	struct rt_shadow_frame *f;
 	struct rt_walk_entry *w;
 	u64 cur = sh->st.cur;
 	u32 pos, n = sh->st.n;
@@ -174,8 +174,8 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 		return 1;
 	}
 	pos = sh->index[rt_index_hash(cur)];
-	e = rt_at(sh->e, RT_DEPTH, pos);
-	if (e && pos < sh->st.k && e->addr == cur) {
+	f = rt_at(sh->f, RT_DEPTH, pos);
+	if (f && pos < sh->st.k && f->addr == cur) {
 		sh->st.meet = pos;
 		return 1;
 	}
@@ -248,33 +248,50 @@ static __always_inline void rt_chunk_note(struct rt_shadow *sh, u32 pos, u64 add
 		*chunk_of = c;
 }
 
+/* The code object of the frame that goes to f and e: its number and flags into c. A frame that is still there, of the same function, and has only moved on has the
+ * code object that it had; as long as that may be replaced at its address, it is asked for again. */
+static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shadow_frame *f, const struct rt_shadow_entry *e, const struct rt_walk_entry *w,
+					u32 flags, struct rt_code_ref *c)
+{
+	struct rt_shadow *sh = l->sh;
+
+	if (sh->st.pos < sh->depth && f->addr == w->addr && e->code == w->code && f->ident == w->ident && e->code_id && !(flags & RT_CODE_IS_VOLATILE)) {
+		c->id = e->code_id;
+		c->flags = flags;
+		c->fp = e->fp;
+		return 0;
+	}
+	return rt_code_get(l->t, sh, l->po, c, sh->st.prog);
+}
+
 /* Puts w[n] on the shadow: its code object and node get their numbers here. */
 static __always_inline int rt_push(struct rt_look *l, u32 n)
 {
 	struct rt_shadow *sh = l->sh;
 	struct rt_thread *t = l->t;
 	struct rt_code_ref c = {};
+	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
 	struct rt_walk_entry *w;
 	u32 pos = sh->st.pos, instr, parent = sh->st.node;
+	u8 *flags;
 
+	f = rt_at(sh->f, RT_DEPTH, pos);
 	e = rt_at(sh->e, RT_DEPTH, pos);
 	w = rt_at(sh->w, RT_DEPTH, n);
-	if (!e || !w)
+	flags = rt_at(sh->code_flags, RT_DEPTH, pos);
+	if (!f || !e || !w || !flags)
 		return 0;
-	e->addr = w->addr;
-	e->ident = w->ident;
-	e->instr = w->instr;
-	e->code = w->code;
-	e->fp = 0;
 	if (w->code) {
 		c.addr = w->code;
-		if (rt_code_get(t, sh, l->po, &c, sh->st.prog) && pos < sh->st.unknown) {
-			rt_count(RT_C_FRAME_UNKNOWN);
-			sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
+		if (rt_push_code(l, f, e, w, *flags, &c)) {
+			c.id = RT_CODE_UNKNOWN;
+			if (pos < sh->st.unknown) {
+				rt_count(RT_C_FRAME_UNKNOWN);
+				sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
+			}
 		}
 		instr = w->instr - w->code - l->po->code_adaptive;
-		e->fp = c.fp;
 		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
 		if (pos && (c.flags & RT_CODE_IS_VOLATILE)) {
 			u32 v = sh->n_volatile;
@@ -292,10 +309,17 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 		else if (c.flags & RT_CODE_IS_FUNCTION)
 			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | 0xfffffff1, c.id) >> 7) | 1;
 	}
+	f->addr = w->addr;
+	f->ident = w->ident;
+	f->instr = w->instr;
+	e->code = w->code;
+	e->fp = (u32)c.fp;
+	e->code_id = sh->st.unknown == pos ? 0 : c.id;
+	*flags = c.flags;
 	e->node = sh->st.node;
 	e->sig = sh->st.sig;
-	rt_chunk_note(sh, pos, e->addr);
-	sh->index[rt_index_hash(e->addr)] = pos;
+	rt_chunk_note(sh, pos, w->addr);
+	sh->index[rt_index_hash(w->addr)] = pos;
 	sh->st.pos = pos + 1;
 	return 0;
 }
@@ -369,8 +393,9 @@ static __noinline int rt_recheck(struct rt_look *l, u32 i)
 	c.addr = e->code;
 	if (rt_code_read(sh, l->po, &c))
 		return 0;
-	if (c.fp == e->fp)
+	if ((u32)c.fp == e->fp)
 		return 0;
+	e->code_id = 0;
 	sh->st.k = i;
 	return 0;
 }
@@ -433,6 +458,7 @@ static long rt_forget_volatile(u32 i, struct rt_look *l)
 __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
 	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
 	u32 keep;
 
@@ -462,13 +488,13 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 		 * first one of the chunk, is still the current one: the change is its caller's, which was the innermost one before. */
 		u32 i = sh->depth - 1;
 
-		e = rt_at(sh->e, RT_DEPTH, i);
-		if (e && e->addr == sh->st.tip)
-			e = rt_at(sh->e, RT_DEPTH, i - 1);
-		if (e) {
+		f = rt_at(sh->f, RT_DEPTH, i);
+		if (f && f->addr == sh->st.tip)
+			f = rt_at(sh->f, RT_DEPTH, i - 1);
+		if (f) {
 			rt_count(RT_C_FRAME_UNKNOWN);
-			sh->st.tip = e->addr;
-			sh->st.cur = e->addr;
+			sh->st.tip = f->addr;
+			sh->st.cur = f->addr;
 			sh->st.bad = 0;
 			bpf_loop(RT_DEPTH + 1, rt_walk_frame, l, 0);
 		}

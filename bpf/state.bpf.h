@@ -201,14 +201,18 @@ struct {
 #define RT_FIELD_MASK 127
 #define RT_VOLATILE 96	    /* frames with volatile code objects that are remembered by position; more: all are checked */
 
-struct rt_shadow_entry {
+struct rt_shadow_frame { /* what a look compares: nothing else is touched for a frame that stays */
 	u64 addr;
 	u64 ident; /* function and globals mixed */
 	u64 instr; /* lies in the code object: no other one has it */
+};
+
+struct rt_shadow_entry {
 	u64 code;
-	u64 fp; /* fingerprint of the code object */
 	u32 node;
 	u32 sig;
+	u32 fp; /* fingerprint of the code object, its lower half */
+	u32 code_id;
 };
 
 struct rt_walk_entry {
@@ -249,7 +253,9 @@ struct rt_shadow {
 	/* Where frames lie one behind the other: addresses of the first and the last one of each such chunk, and which one a frame is in. */
 	u64 chunk_first[RT_CHUNKS], chunk_last[RT_CHUNKS];
 	u8 chunk_of[RT_DEPTH];
+	u8 code_flags[RT_DEPTH]; /* enum rt_code_cache_flags, of each frame */
 	u16 index[1024]; /* by hash of the frame's address: where it lies in e[] (a hint: checked on use) */
+	struct rt_shadow_frame f[RT_DEPTH];
 	struct rt_shadow_entry e[RT_DEPTH];
 	struct rt_walk_entry w[RT_DEPTH];
 	u8 window[RT_WINDOW + RT_FIELD_MASK + 9];

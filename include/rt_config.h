@@ -13,7 +13,7 @@
 #define RT_MAX_PYOFFS 16	  /* CPython layouts */
 #define RT_MAX_BINS 1024	  /* known executables */
 #define RT_MAX_NAMES 4096	  /* (function, file) names of a profile */
-#define RT_NODE_SETS (1u << 18)	  /* node cache: sets of four, 16 bytes each: 16 MiB */
+#define RT_NODE_SETS (1u << 16)	  /* node cache: sets of four, 16 bytes each: 4 MiB */
 #define RT_CODE_SETS (1u << 15)	  /* code cache: sets of four, 32 bytes each: 4 MiB */
 #define RT_RING_BYTES (8u << 20)
 
