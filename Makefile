@@ -55,8 +55,13 @@ $(B)/ramtrack.bpf.o: bpf/ramtrack.bpf.c | $(B)
 	$(call say,BPF  $@)
 	$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/ramtrack.skel.h: $(B)/ramtrack.bpf.o
-	$(BPFTOOL) gen skeleton $< name ramtrack > $@ 2> $(B)/skel.log || { cat $(B)/skel.log >&2; rm -f $@; exit 1; }
+# The same sources for kernels before 5.17 (bpf/compat.bpf.h).
+$(B)/ramtrack_old.bpf.o: bpf/ramtrack.bpf.c | $(B)
+	$(call say,BPF  $@)
+	$(CLANG) $(BPFFLAGS) -DRT_OLD_KERNEL -MMD -MP -c $< -o $@
+
+$(B)/%.skel.h: $(B)/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $* > $@ 2> $(B)/skel.log || { cat $(B)/skel.log >&2; rm -f $@; exit 1; }
 
 # ---- user side ----
 

@@ -39,6 +39,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -108,6 +109,7 @@ struct task_struct {
 	char comm[16];
 	unsigned long min_flt;
 	unsigned long maj_flt;
+	u64 start_time;
 	struct thread_struct thread;
 };
 

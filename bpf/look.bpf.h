@@ -51,7 +51,7 @@ static long rt_linkmap_step(u32 i, struct rt_linkmap *m)
 }
 
 /* Finds _PyRuntime in this address space. struct r_debug, <link.h>: r_version 0, r_map 8. */
-__noinline int rt_runtime_find(struct rt_space *s)
+RT_GLOBAL int rt_runtime_find(struct rt_space *s)
 {
 	struct rt_bin_key key = {};
 	const struct rt_pyoff *po;
@@ -78,7 +78,7 @@ __noinline int rt_runtime_find(struct rt_space *s)
 			return 0;
 		m.at = rt_user_u64(m.at + 8);
 		m.want = bin->lib_dynamic_vaddr;
-		bpf_loop(RT_LINKMAPS, rt_linkmap_step, &m, 0);
+		rt_loop(RT_LINKMAPS, RT_LINKMAPS, rt_linkmap_step, &m);
 		if (!m.base)
 			return 0;
 		s->runtime = m.base + bin->lib_runtime_off;
@@ -105,7 +105,7 @@ static __always_inline void rt_root_check(struct rt_space *s)
 	if (s->root && s->generation == generation)
 		return;
 	/* Sent before others can hang a node on it. Two threads at once make two roots: both are good. */
-	root = __sync_fetch_and_add(&globals.next_node, 1) + 1;
+	root = rt_fetch_add(&globals.next_node, 1) + 1;
 	rt_emit_node(s->image, s->pid, root, 0, RT_CODE_ROOT, 0);
 	s->generation = generation;
 	barrier();
@@ -123,7 +123,7 @@ struct rt_seen {
 /* Looks at the current thread's stack. `entry`: a frame that is about to begin (entry probe), or 0. */
 static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = rt_current_task();
 	const struct rt_pyoff *po;
 	struct rt_shadow *sh;
 	u32 key = s->pyoff;
@@ -136,16 +136,14 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	po = bpf_map_lookup_elem(&pyoffs, &key);
 	if (!po)
 		return 0;
-	tip = rt_current_frame(t, s, po, task->thread.fsbase);
+	tip = rt_current_frame(t, s, po, rt_of(task, thread.fsbase));
 	if (!tip && !entry) {
 		if (!s->seen_frame)
 			seen->flags = RT_RUN_NOT_YET;
 		return 0;
 	}
 	rt_root_check(s);
-	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!sh) /* the kernel refills its reserve of such blocks in an interrupt that the failed request has just caused */
-		sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	sh = rt_shadow_make(task, t, s);
 	if (!sh) {
 		/* A first look with interrupts off (a sample, a switch) cannot have so much memory: the thread's next RSS change does it. */
 		rt_count(prog == RT_PROG_RSS ? RT_C_SHADOW_NOMEM : RT_C_GLANCE_FAILED);
@@ -237,8 +235,8 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->dirty = edge;
 	run->events = 0;
 	run->slot = slot;
-	run->min_flt = task->min_flt;
-	run->maj_flt = task->maj_flt;
+	run->min_flt = rt_of(task, min_flt);
+	run->maj_flt = rt_of(task, maj_flt);
 }
 
 /* Charges d (or just notes the look, if it moved no page) to what was seen. */

@@ -64,7 +64,7 @@ static __noinline int rt_code_pieces(struct rt_shadow *sh, const struct rt_pyoff
 }
 
 /* Reads what identifies the code object at c->addr. Returns 0, or -1 if it cannot be read. */
-__noinline int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c)
+RT_GLOBAL int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c)
 {
 	u32 base;
 	u64 h;
@@ -115,6 +115,41 @@ static long rt_hash_byte(u32 i, struct rt_hash *h)
 	return 0;
 }
 
+#ifndef RT_OLD_KERNEL
+
+static __always_inline void rt_hash_run(struct rt_hash *h, u32 key, u32 n)
+{
+	h->all = h->last1 = h->last2 = RT_FNV_BASIS;
+	bpf_loop(n, rt_hash_byte, h, 0);
+}
+
+#else
+
+/* A function of numbers, checked once by itself: it leaves the hashes with the bytes. */
+__noinline int rt_hash_steps(u32 key, u32 n)
+{
+	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
+	struct rt_hash h = {.scratch = sc, .all = RT_FNV_BASIS, .last1 = RT_FNV_BASIS, .last2 = RT_FNV_BASIS};
+
+	if (!sc)
+		return 0;
+	rt_loop(n, RT_FILENAME_MAX, rt_hash_byte, &h);
+	sc->hash[0] = h.all;
+	sc->hash[1] = h.last1;
+	sc->hash[2] = h.last2;
+	return 0;
+}
+
+static __always_inline void rt_hash_run(struct rt_hash *h, u32 key, u32 n)
+{
+	rt_hash_steps(key, n);
+	h->all = h->scratch->hash[0];
+	h->last1 = h->scratch->hash[1];
+	h->last2 = h->scratch->hash[2];
+}
+
+#endif
+
 static __always_inline u32 rt_name_lookup(u64 key)
 {
 	u32 *flags = bpf_map_lookup_elem(&names, &key);
@@ -154,14 +189,15 @@ static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, str
 }
 
 /* Copies names (and the line table, if it is wanted) of a new code object and sends them. Sets c->flags. */
-__noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c, u32 prog)
+RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c, u32 prog)
 {
 	u32 key = bpf_get_smp_processor_id() * RT_PROG_KINDS + (prog & (RT_PROG_KINDS - 1));
 	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
 	struct rt_rec_code *r;
 	struct rt_str q, f;
 	struct rt_hash h = {};
-	u32 ql, fl, tl = 0, flags = 0, size;
+	rt_len ql, fl, tl = 0, size;
+	u32 flags = 0;
 	u64 hq, n;
 
 	if (!t || !po || !c)
@@ -190,16 +226,14 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 	if (ql && bpf_probe_read_user(sc->data, ql, (void *)q.data))
 		flags |= RT_CODE_UNREADABLE;
 	h.scratch = sc;
-	h.all = h.last1 = h.last2 = RT_FNV_BASIS;
-	bpf_loop(ql, rt_hash_byte, &h, 0);
+	rt_hash_run(&h, key, ql);
 	hq = h.all;
 	/* The file is hashed at the start of the buffer, then copied behind the name for good. */
 	if (fl && bpf_probe_read_user(sc->data, fl, (void *)f.data))
 		flags |= RT_CODE_UNREADABLE;
 	if (fl && sc->data[0] == '<' && sc->data[1] != 'f')
 		c->flags |= RT_CODE_IS_VOLATILE; /* "<string>", "<stdin>", ...; not "<frozen ...>" */
-	h.all = h.last1 = h.last2 = RT_FNV_BASIS;
-	bpf_loop(fl, rt_hash_byte, &h, 0);
+	rt_hash_run(&h, key, fl);
 	if (q.ascii && f.ascii)
 		c->flags |= rt_name_lookup(RT_NAME_KEY0(hq)) | rt_name_lookup(RT_NAME_KEY1(hq, h.last1)) |
 			    rt_name_lookup(RT_NAME_KEY2(hq, h.last2));
@@ -216,7 +250,7 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
 		n = rt_user_u64(c->linetable + po->bytes_size);
 		tl = n > RT_LINETABLE_MAX ? RT_LINETABLE_MAX : n;
-		if (ql <= RT_QUALNAME_MAX && fl <= RT_FILENAME_MAX && tl && tl <= RT_LINETABLE_MAX &&
+		if (ql <= RT_QUALNAME_MAX && fl <= RT_FILENAME_MAX && tl && rt_same(tl) <= RT_LINETABLE_MAX &&
 		    !bpf_probe_read_user(sc->data + ql + fl, tl, (void *)(c->linetable + po->bytes_data))) {
 			flags &= ~RT_CODE_TABLE_ABSENT;
 			if (n > RT_LINETABLE_MAX)
@@ -244,7 +278,7 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 }
 
 /* Gives the code object at c->addr its id, new if need be. Returns 0, or -1 if it cannot be read (id is then RT_CODE_UNKNOWN). */
-__noinline int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c,
+RT_GLOBAL int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c,
 			   u32 prog)
 {
 	u32 image, generation = globals.generation, set, victim = 4, known = 0;
@@ -282,7 +316,7 @@ __noinline int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const stru
 	if (victim == 4)
 		victim = bpf_get_prandom_u32();
 	victim &= 3;
-	c->id = __sync_fetch_and_add(&globals.next_code, 1) + 1;
+	c->id = rt_fetch_add(&globals.next_code, 1) + 1;
 	if (known) {
 		rt_count(RT_C_CODE_REUSED);
 		c->flags = RT_CODE_IS_VOLATILE;
@@ -331,7 +365,7 @@ __noinline u32 rt_node_get(u32 image, u32 tid, u32 parent, u32 code, u32 instr)
 		    old != RT_NODE_BUSY)
 			return old;
 	}
-	id = __sync_fetch_and_add(&globals.next_node, 1) + 1;
+	id = rt_fetch_add(&globals.next_node, 1) + 1;
 	rt_emit_node(image, tid, id, parent, code, instr);
 	if (victim == 4) {
 		victim = bpf_get_prandom_u32();
@@ -339,7 +373,7 @@ __noinline u32 rt_node_get(u32 image, u32 tid, u32 parent, u32 code, u32 instr)
 	}
 	e = &ns->e[victim & 3];
 	old = READ_ONCE(e->id);
-	if (old != RT_NODE_BUSY && __sync_val_compare_and_swap(&e->id, old, RT_NODE_BUSY) == old) {
+	if (old != RT_NODE_BUSY && rt_swapped(&e->id, old, RT_NODE_BUSY)) {
 		e->parent = parent;
 		e->code = code;
 		e->instr = instr;

@@ -79,9 +79,9 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 {
 	struct rt_thread *t;
 
-	if ((u64)task->mm != mm || (task->flags & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
+	if ((u64)rt_of(task, mm) != mm || (rt_of(task, flags) & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
 		return NULL;
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	t = rt_thread_of(task);
 	if (!t)
 		t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 	if (t && t->busy) { /* cannot be: a look takes no fault */
@@ -94,7 +94,7 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 /* A change that is not the current thread's own: whose is it? */
 static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d)
 {
-	u32 flags = task->flags;
+	u32 flags = rt_of(task, flags);
 	struct rt_thread *t;
 
 	if (s->flags & RT_SPACE_DEAD) {
@@ -107,8 +107,8 @@ static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_s
 	if (flags & PF_KTHREAD)
 		return rt_remote(s, rt_kthread_cause(task), d);
 	/* A thread that has just given up this address space tears it down: its exit (no mm) or its exec (another one already). */
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
-	if (t && t->slot == slot && s->image == t->image && (u64)task->mm != s->mm) {
+	t = rt_thread_of(task);
+	if (t && t->slot == slot && s->image == t->image && (u64)rt_of(task, mm) != s->mm) {
 		if (!s->exit_seen) {
 			s->exit_seen = 1;
 #pragma unroll
@@ -179,12 +179,12 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 	u64 percpu;
 	s64 count;
 
-	if (kind == RT_KINDS)
+	if (kind == RT_KINDS || !rt_percpu_counters())
 		return 0;
 	s = rt_event_space((u64)mm, &cpu, &slot);
 	if (!s)
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = rt_current_task();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
@@ -209,7 +209,7 @@ int rss_stat_raw(u64 *ctx)
 	s = rt_event_space((u64)mm, &cpu, &slot);
 	if (!s || rt_mm_counter_read(mm, kind, &count, &percpu))
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = rt_current_task();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
@@ -231,13 +231,14 @@ int BPF_PROG(process_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	return rt_on_exit(task);
+	rt_on_exit(task);
+	return rt_thread_drop(task);
 }
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_thread *t = rt_thread_of(task);
 	struct rt_rec_rename *r;
 
 	if (!t)
@@ -245,7 +246,7 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 	r = rt_reserve(struct rt_rec_rename, RT_C_LOST_LIFE);
 	if (!r)
 		return 0;
-	rt_header(&r->h, RT_REC_RENAME, sizeof(*r), bpf_ktime_get_ns(), t->image, task->pid);
+	rt_header(&r->h, RT_REC_RENAME, sizeof(*r), bpf_ktime_get_ns(), t->image, rt_of(task, pid));
 	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), comm);
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 	return 0;
@@ -254,17 +255,17 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, prev, NULL, 0);
+	struct rt_thread *t = rt_thread_of(prev);
 	struct rt_space *s;
 
-	if (!t || !prev->mm)
+	if (!t || !rt_of(prev, mm))
 		return 0;
 	if (t->busy) {
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;
 	}
 	s = rt_space_at(t->slot);
-	if (!s || s->mm != (u64)prev->mm)
+	if (!s || s->mm != (u64)rt_of(prev, mm))
 		return 0;
 	if (s->remote_since)
 		rt_remote_flush(s, bpf_ktime_get_ns());
@@ -280,18 +281,18 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 SEC("perf_event")
 int clock_sample(void *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct task_struct *task = rt_current_task();
+	struct rt_thread *t = rt_thread_of(task);
 	struct rt_space *s;
 
-	if (!t || !task->mm)
+	if (!t || !rt_of(task, mm))
 		return 0;
 	if (t->busy) {
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;
 	}
 	s = rt_space_at(t->slot);
-	if (!s || s->mm != (u64)task->mm)
+	if (!s || s->mm != (u64)rt_of(task, mm))
 		return 0;
 	rt_count(RT_C_SAMPLES);
 	if (cfg.sample_looks)
@@ -306,8 +307,8 @@ int clock_sample(void *ctx)
 SEC("uprobe")
 int eval_entry(struct pt_regs *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct task_struct *task = rt_current_task();
+	struct rt_thread *t = rt_thread_of(task);
 	u64 frame = ctx->si;
 	struct rt_code_ref c = {};
 	struct rt_seen seen = {};
@@ -320,14 +321,14 @@ int eval_entry(struct pt_regs *ctx)
 	if (!t || t->busy || (u32)ctx->dx) /* throwflag: a generator is thrown into, not entered */
 		return 0;
 	s = rt_space_at(t->slot);
-	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)task->mm)
+	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)rt_of(task, mm))
 		return 0;
 	key = s->pyoff;
 	po = bpf_map_lookup_elem(&pyoffs, &key);
 	if (!po)
 		return 0;
 	rt_count(RT_C_ENTRY_HITS);
-	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	sh = rt_shadow_make(task, t, s);
 	c.addr = rt_user_u64(frame + po->frame_code);
 	if (!sh || !c.addr)
 		return 0;
@@ -365,7 +366,7 @@ int flush_tasks(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	t = rt_thread_of(task);
 	if (!t)
 		return 0;
 	s = rt_space_at(t->slot);
@@ -432,6 +433,7 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 	return 0;
 }
+RT_NUMBER_STEPS(rt_snapshot_one)
 
 /* ctx[0] 0: compare the counters with the running sums (everything is still attached); 1: send a SNAP of each space. */
 SEC("raw_tp/snapshot")
@@ -439,6 +441,6 @@ int snapshot(u64 *ctx)
 {
 	u64 final = ctx[0];
 
-	bpf_loop(RT_MAX_SPACES, rt_snapshot_one, &final, 0);
+	rt_number_loop(RT_MAX_SPACES, rt_snapshot_one, final);
 	return 0;
 }

@@ -40,7 +40,7 @@ static long rt_scan_cpu(u32 cpu, struct rt_scan *s)
 		return 0;
 	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(s->counters + *offset)))
 		return 0;
-	s->sum += (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
+	s->sum += (s64)part - rt_exchange(&p->last[rt_slot_of(kind)], (s64)part);
 	return 0;
 }
 
@@ -48,7 +48,7 @@ static __always_inline s64 rt_rescan(u32 slot, u64 counters, u32 kind)
 {
 	struct rt_scan s = {.counters = counters, .base = slot * cfg.cpus, .kind = kind};
 
-	bpf_loop(cfg.cpus, rt_scan_cpu, &s, 0);
+	rt_loop(cfg.cpus, cfg.cpus, rt_scan_cpu, &s);
 	return s.sum;
 }
 
@@ -64,6 +64,16 @@ static __always_inline u32 rt_kind_of(int member)
 		return RT_SHMEM;
 	}
 	return RT_KINDS;
+}
+
+/* Before 6.2 a counter is one number and a cache in each task. The answer is known when a program is loaded: what cannot be is left out. */
+static __always_inline bool rt_percpu_counters(void)
+{
+#ifdef RT_OLD_KERNEL
+	return bpf_core_field_exists(((struct mm_struct *)0)->rss_stat[0].counters);
+#else
+	return true;
+#endif
 }
 
 /* The counters of an mm: by direct loads where `mm` is a trusted pointer. */
@@ -86,7 +96,7 @@ static __always_inline u32 rt_kind_of(int member)
 	} while (0)
 
 /* The same for an untrusted address. */
-static __always_inline int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s64 *count, u64 *percpu)
+static RT_APART int rt_mm_counter_at(struct mm_struct *mm, u32 kind, s64 *count, u64 *percpu)
 {
 	s32 *c = NULL;
 	int err;
@@ -107,6 +117,11 @@ static __always_inline int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s6
 	}
 	*percpu = (u64)c;
 	return err;
+}
+
+static __always_inline int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s64 *count, u64 *percpu)
+{
+	return rt_percpu_counters() ? rt_mm_counter_at(mm, kind, count, percpu) : -1;
 }
 
 /* One event: how many pages of `kind` moved. Returns 0 pages if nothing did. */
@@ -133,10 +148,10 @@ static __always_inline void rt_rss_delta(struct rt_space *s, u32 slot, struct rt
 		return;
 	v = (s64)part - p->last[rt_slot_of(kind)];
 	if (v)
-		v = (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
+		v = (s64)part - rt_exchange(&p->last[rt_slot_of(kind)], (s64)part);
 	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
 	if ((part == 0 || v == 0) && count != s->acc[rt_slot_of(kind)])
-		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+		v += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 	if (v == 0) {
 		rt_count(RT_C_RSS_ZERO);
 		v = rt_rescan(slot, percpu, kind);
@@ -195,7 +210,7 @@ static long rt_exact_cpu(u32 cpu, struct rt_exact *x)
 
 /* The counters added up over all CPUs. With `slot` other than RT_SLOT_NONE they become the space's starting point: not atomic against a
  * running target, but what moves meanwhile shows in the next event of that CPU. */
-__noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt_pages *out)
+RT_GLOBAL int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt_pages *out)
 {
 	struct mm_struct *mm = (struct mm_struct *)mm_addr;
 
@@ -209,7 +224,7 @@ __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt
 			if (rt_mm_counter_read(mm, kind, &count, &x.counters))
 				return -1;
 			x.sum = count;
-			bpf_loop(cfg.cpus, rt_exact_cpu, &x, 0);
+			rt_loop(cfg.cpus, cfg.cpus, rt_exact_cpu, &x);
 			if (rt_mm_counter_read(mm, kind, &again, &x.counters))
 				return -1;
 			if (again == count)
@@ -226,7 +241,7 @@ __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt
 
 /* After a space has become visible: what moved between the reading of its counters and that moment, which no event has claimed. It belongs to the starting
  * point, like everything before. */
-__noinline int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
+RT_GLOBAL int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
 {
 	if (!s || !base)
 		return 0;
@@ -237,7 +252,7 @@ __noinline int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base
 		if (rt_mm_counter_read((struct mm_struct *)s->mm, kind, &count, &percpu))
 			continue;
 		moved = rt_rescan(slot, percpu, kind);
-		moved += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+		moved += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 		if (moved)
 			__sync_fetch_and_add(&s->sum[rt_slot_of(kind)], moved);
 		base->kind[rt_slot_of(kind)] += moved;

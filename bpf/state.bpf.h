@@ -7,9 +7,7 @@
 
 #include "kernel.bpf.h"
 
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_tracing.h>
+#include "compat.bpf.h"
 
 #include "../include/rt_abi.h"
 #include "../include/rt_bin.h"
@@ -180,14 +178,12 @@ struct rt_thread {
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
 	struct rt_run run;
+#ifdef RT_OLD_KERNEL /* storage.bpf.h */
+	u64 start; /* when the task began */
+	u32 key;
+	u32 shadow; /* index plus one, 0: none yet */
+#endif
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct rt_thread);
-} threads SEC(".maps");
 
 /* ---- shadows: a thread's last stack ---- */
 
@@ -260,14 +256,14 @@ struct rt_shadow {
 	struct rt_walk_entry w[RT_DEPTH];
 	u8 window[RT_WINDOW + RT_FIELD_MASK + 9];
 	u8 code_bytes[256];
+#ifdef RT_OLD_KERNEL /* storage.bpf.h */
+	u32 self;   /* its own index, */
+	u32 thread; /* its thread's key, */
+	u32 pyoff;  /* its interpreter's layout: where a step of a loop finds them again */
+#endif
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct rt_shadow);
-} shadows SEC(".maps");
+#include "storage.bpf.h"
 
 /* ---- interpreters, names ---- */
 
@@ -378,6 +374,9 @@ struct rt_code_scratch {
 	u32 pad;
 	struct rt_rec_code rec;
 	u8 data[RT_CODE_DATA + 16];
+#ifdef RT_OLD_KERNEL
+	u64 hash[3];
+#endif
 };
 
 struct {

@@ -15,6 +15,8 @@
 #define RT_MAX_NAMES 4096	  /* (function, file) names of a profile */
 #define RT_NODE_SETS (1u << 16)	  /* node cache: sets of four, 16 bytes each: 4 MiB */
 #define RT_CODE_SETS (1u << 15)	  /* code cache: sets of four, 32 bytes each: 4 MiB */
+#define RT_OLD_THREADS 16384	  /* before 5.17: threads followed at a time */
+#define RT_OLD_SHADOWS 512	  /* and those of them that run Python */
 #define RT_RING_BYTES (8u << 20)
 
 struct rt_config {
