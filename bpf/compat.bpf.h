@@ -26,6 +26,9 @@
 /* A function that gets pointers and is checked once by itself. */
 #define RT_GLOBAL __noinline
 #define RT_APART __always_inline
+/* A global function here; part of its caller where each further frame counts. */
+#define RT_INNER __noinline
+#define RT_FOLDED __noinline
 /* A step of a loop that gets numbers only. */
 #define RT_STEP static __always_inline
 
@@ -35,7 +38,10 @@
 /* The same over the frames of a look; fn is one of those named by RT_LOOK_STEPS, and ends by itself at any bound. */
 #define RT_LOOK_STEPS(fn, batch)
 #define rt_look_loop(n, fn, batch, look) bpf_loop(n, fn, look, 0)
-#define rt_look_step(fn, i, look) fn(i, look)
+
+/* fn(look, number), once: its result is -1 or what it says. */
+#define RT_LOOK_NUMBER(fn)
+#define rt_look_number(fn, look, number) fn(look, number)
 
 /* fn(i, n), both numbers. */
 #define RT_NUMBER_STEPS(fn)
@@ -50,6 +56,9 @@
 #define rt_exchange(p, v) __sync_lock_test_and_set(p, v)
 #define rt_swapped(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
 
+/* A variable on the stack, or at a place in a map where the stack is too small. */
+#define RT_LOOK_VAR(type, name, place) type name##_, *name = &name##_
+
 /* The variable that is compared is the one that is used: an old verifier learns nothing from the comparison of a copy. */
 #define rt_same(v) (v)
 /* A length for a helper: of 64 bits where a verifier forgets the bound of half a register that was put on the stack. */
@@ -61,6 +70,8 @@ typedef u32 rt_len;
 /* A function apart: so that what it has on the stack is not there for the rest of the chain (512 bytes in all), or that the compiler cannot move accesses to
  * members which the kernel does not have before the test for them. */
 #define RT_APART __noinline
+#define RT_INNER static __always_inline
+#define RT_FOLDED __always_inline
 #define RT_STEP __noinline
 
 #define rt_loop(n, limit, fn, ctx)                                          \
@@ -91,7 +102,16 @@ typedef u32 rt_len;
 				break;                                               \
 	})
 
-#define rt_look_step(fn, i, look) fn##_steps((look)->sh->self, i)
+#define RT_LOOK_NUMBER(fn)                                         \
+	__noinline int fn##_at(u32 shadow, u32 number)             \
+	{                                                          \
+		struct rt_look look = {};                          \
+                                                                   \
+		if (rt_look_again(shadow, &look))                  \
+			return -1;                                 \
+		return fn(&look, number);                          \
+	}
+#define rt_look_number(fn, look, number) fn##_at((look)->sh->self, number)
 
 #define RT_NUMBER_STEPS(fn)                          \
 	__noinline int fn##_steps(u32 i, u64 number) \
@@ -104,6 +124,8 @@ typedef u32 rt_len;
 			if (fn##_steps(round_, number))   \
 				break;                    \
 	})
+
+#define RT_LOOK_VAR(type, name, place) type *name = (place)
 
 typedef u64 rt_len;
 

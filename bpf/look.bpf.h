@@ -120,6 +120,25 @@ struct rt_seen {
 	u32 flags; /* enum rt_run_flags */
 };
 
+/* A frame that is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
+static __always_inline int rt_look_entry(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po, u64 entry)
+{
+	long at = rt_frame_fetch(sh, entry, entry);
+	struct rt_look l = {.t = t, .s = s, .sh = sh, .po = po};
+	struct rt_walk_entry *w = &sh->w[0];
+
+	if (at < 0)
+		return 0;
+	w->addr = entry;
+	w->code = rt_frame_code(sh, po, at);
+	w->ident = rt_frame_ident(rt_frame_field(sh, at, po->frame_func), rt_frame_field(sh, at, po->frame_globals));
+	w->instr = rt_frame_field(sh, at, po->frame_instr);
+	sh->st.pos = sh->depth;
+	rt_push(&l, 0);
+	sh->depth = sh->st.pos;
+	return 0;
+}
+
 /* Looks at the current thread's stack. `entry`: a frame that is about to begin (entry probe), or 0. */
 static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
 {
@@ -165,22 +184,8 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 		seen->sig = t->sig;
 		return 0;
 	}
-	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
-		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
-		long at = rt_frame_fetch(sh, entry, entry);
-		struct rt_look l = {.t = t, .s = s, .sh = sh, .po = po};
-		struct rt_walk_entry *w = &sh->w[0];
-
-		if (at >= 0) {
-			w->addr = entry;
-			w->code = rt_frame_code(sh, po, at);
-			w->ident = rt_frame_ident(rt_frame_field(sh, at, po->frame_func), rt_frame_field(sh, at, po->frame_globals));
-			w->instr = rt_frame_field(sh, at, po->frame_instr);
-			sh->st.pos = sh->depth;
-			rt_push(&l, 0);
-			sh->depth = sh->st.pos;
-		}
-	}
+	if (entry && sh->depth < RT_DEPTH && !sh->gap)
+		rt_look_entry(t, s, sh, po, entry);
 	seen->node = sh->st.node;
 	seen->sig = sh->st.sig;
 	seen->flags = 0;

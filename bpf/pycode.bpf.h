@@ -15,15 +15,6 @@
 
 #define RT_STR_MAX (1u << 20) /* a longer str is taken for garbage */
 
-struct rt_code_ref { /* of one code object in the target */
-	u64 addr;
-	u64 fp;
-	u64 filename, qualname, linetable;
-	s32 firstlineno;
-	u32 id;
-	u32 flags; /* enum rt_code_cache_flags */
-};
-
 static __always_inline u64 rt_mix(u64 h, u64 v)
 {
 	h ^= v;
@@ -54,7 +45,7 @@ static __always_inline int rt_code_piece(struct rt_shadow *sh, u64 addr, u32 bas
 
 /* The same bytes one field at a time: a code object that is part of the interpreter's data (frozen modules) can lie across two pages of which the
  * second, with the instructions, is the one that is just being faulted in. */
-static __noinline int rt_code_pieces(struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
+static RT_FOLDED int rt_code_pieces(struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
 {
 	u32 base = po->code_firstlineno & ~15u;
 
@@ -157,14 +148,6 @@ static __always_inline u32 rt_name_lookup(u64 key)
 	return flags ? *flags : 0;
 }
 
-/* The characters of a str object: their address and number of bytes; width 0: no str that could be read. */
-struct rt_str {
-	u64 data;
-	u64 bytes;
-	u32 width;
-	u32 ascii;
-};
-
 static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, struct rt_str *s)
 {
 	u64 len = 0;
@@ -194,11 +177,10 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 	u32 key = bpf_get_smp_processor_id() * RT_PROG_KINDS + (prog & (RT_PROG_KINDS - 1));
 	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
 	struct rt_rec_code *r;
-	struct rt_str q, f;
 	struct rt_hash h = {};
 	rt_len ql, fl, tl = 0, size;
 	u32 flags = 0;
-	u64 hq, n;
+	u64 n;
 
 	if (!t || !po || !c)
 		return 0;
@@ -206,46 +188,49 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 		rt_count(RT_C_LOST_CODE);
 		return 0;
 	}
+	RT_LOOK_VAR(struct rt_str, q, &sc->q);
+	RT_LOOK_VAR(struct rt_str, f, &sc->f);
+	RT_LOOK_VAR(u64, hq, &sc->name_hash);
 	sc->busy = 1;
 	r = &sc->rec;
-	rt_str_read(po, c->qualname, &q);
-	rt_str_read(po, c->filename, &f);
-	if (!q.width || !f.width)
+	rt_str_read(po, c->qualname, q);
+	rt_str_read(po, c->filename, f);
+	if (!q->width || !f->width)
 		flags |= RT_CODE_UNREADABLE;
-	ql = q.width ? q.bytes : 0;
+	ql = q->width ? q->bytes : 0;
 	if (ql > RT_QUALNAME_MAX) {
 		ql = RT_QUALNAME_MAX;
 		flags |= RT_CODE_NAME_CUT;
 	}
-	fl = f.width ? f.bytes : 0;
+	fl = f->width ? f->bytes : 0;
 	if (fl > RT_FILENAME_MAX) {
-		f.data += fl - RT_FILENAME_MAX;
+		f->data += fl - RT_FILENAME_MAX;
 		fl = RT_FILENAME_MAX;
 		flags |= RT_CODE_FILE_CUT;
 	}
-	if (ql && bpf_probe_read_user(sc->data, ql, (void *)q.data))
+	if (ql && bpf_probe_read_user(sc->data, ql, (void *)q->data))
 		flags |= RT_CODE_UNREADABLE;
 	h.scratch = sc;
 	rt_hash_run(&h, key, ql);
-	hq = h.all;
+	*hq = h.all;
 	/* The file is hashed at the start of the buffer, then copied behind the name for good. */
-	if (fl && bpf_probe_read_user(sc->data, fl, (void *)f.data))
+	if (fl && bpf_probe_read_user(sc->data, fl, (void *)f->data))
 		flags |= RT_CODE_UNREADABLE;
 	if (fl && sc->data[0] == '<' && sc->data[1] != 'f')
 		c->flags |= RT_CODE_IS_VOLATILE; /* "<string>", "<stdin>", ...; not "<frozen ...>" */
 	rt_hash_run(&h, key, fl);
-	if (q.ascii && f.ascii)
-		c->flags |= rt_name_lookup(RT_NAME_KEY0(hq)) | rt_name_lookup(RT_NAME_KEY1(hq, h.last1)) |
-			    rt_name_lookup(RT_NAME_KEY2(hq, h.last2));
+	if (q->ascii && f->ascii)
+		c->flags |= rt_name_lookup(RT_NAME_KEY0(*hq)) | rt_name_lookup(RT_NAME_KEY1(*hq, h.last1)) |
+			    rt_name_lookup(RT_NAME_KEY2(*hq, h.last2));
 	else /* not compared here: user space decides */
 		c->flags |= RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT;
 	if (c->flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT))
 		flags |= RT_CODE_NAMED;
 	if (ql)
-		bpf_probe_read_user(sc->data, ql, (void *)q.data);
+		bpf_probe_read_user(sc->data, ql, (void *)q->data);
 	barrier();
 	if (fl <= RT_FILENAME_MAX && ql <= RT_QUALNAME_MAX && fl)
-		bpf_probe_read_user(sc->data + ql, fl, (void *)f.data);
+		bpf_probe_read_user(sc->data + ql, fl, (void *)f->data);
 	flags |= RT_CODE_TABLE_ABSENT;
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
 		n = rt_user_u64(c->linetable + po->bytes_size);
@@ -267,8 +252,8 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 	r->qualname_len = ql;
 	r->file_len = fl;
 	r->table_len = tl;
-	r->qualname_width = q.width ? q.width : 1;
-	r->file_width = f.width ? f.width : 1;
+	r->qualname_width = q->width ? q->width : 1;
+	r->file_width = f->width ? f->width : 1;
 	r->pyversion = po->version;
 	r->pad = 0;
 	if (size <= sizeof(*r) + RT_CODE_DATA + 8 && bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP))
@@ -278,7 +263,7 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 }
 
 /* Gives the code object at c->addr its id, new if need be. Returns 0, or -1 if it cannot be read (id is then RT_CODE_UNKNOWN). */
-RT_GLOBAL int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c,
+RT_INNER int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c,
 			   u32 prog)
 {
 	u32 image, generation = globals.generation, set, victim = 4, known = 0;

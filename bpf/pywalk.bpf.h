@@ -284,68 +284,133 @@ static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shado
 	return rt_code_get(l->t, sh, l->po, c, sh->st.prog);
 }
 
-/* Puts w[n] on the shadow: its code object and node get their numbers here. */
-static __always_inline int rt_push_one(u32 n, struct rt_look *l)
-{
-	struct rt_shadow *sh = l->sh;
-	struct rt_thread *t = l->t;
-	struct rt_code_ref c = {};
+/* Where w[n] comes from, and where it goes. */
+struct rt_push_at {
+	struct rt_walk_entry *w;
 	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
-	struct rt_walk_entry *w;
-	u32 pos = sh->st.pos, instr, parent = sh->st.node;
 	u8 *flags;
+};
 
-	f = rt_at(sh->f, RT_DEPTH, pos);
-	e = rt_at(sh->e, RT_DEPTH, pos);
-	w = rt_at(sh->w, RT_DEPTH, n);
-	flags = rt_at(sh->code_flags, RT_DEPTH, pos);
-	if (!f || !e || !w || !flags)
-		return 0;
-	if (w->code) {
-		c.addr = w->code;
-		if (rt_push_code(l, f, e, w, *flags, &c)) {
-			c.id = RT_CODE_UNKNOWN;
-			if (pos < sh->st.unknown) {
-				rt_count(RT_C_FRAME_UNKNOWN);
-				sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
-			}
+static __always_inline bool rt_push_find(struct rt_look *l, u32 n, struct rt_push_at *at)
+{
+	struct rt_shadow *sh = l->sh;
+	u32 pos = sh->st.pos;
+
+	at->f = rt_at(sh->f, RT_DEPTH, pos);
+	at->e = rt_at(sh->e, RT_DEPTH, pos);
+	at->w = rt_at(sh->w, RT_DEPTH, n);
+	at->flags = rt_at(sh->code_flags, RT_DEPTH, pos);
+	return at->f && at->e && at->w && at->flags;
+}
+
+/* Its code object gets its number here, */
+static __always_inline void rt_push_name(struct rt_look *l, const struct rt_push_at *at, struct rt_code_ref *c)
+{
+	struct rt_shadow *sh = l->sh;
+	u32 pos = sh->st.pos;
+
+	if (!at->w->code)
+		return;
+	c->addr = at->w->code;
+	if (rt_push_code(l, at->f, at->e, at->w, *at->flags, c)) {
+		c->id = RT_CODE_UNKNOWN;
+		if (pos < sh->st.unknown) {
+			rt_count(RT_C_FRAME_UNKNOWN);
+			sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
 		}
+	}
+}
+
+/* and its node. */
+static __always_inline void rt_push_node(struct rt_look *l, const struct rt_push_at *at, const struct rt_code_ref *c)
+{
+	struct rt_shadow *sh = l->sh;
+	struct rt_walk_entry *w = at->w;
+	struct rt_shadow_frame *f = at->f;
+	struct rt_shadow_entry *e = at->e;
+	u32 pos = sh->st.pos, instr, parent = sh->st.node;
+
+	if (w->code) {
 		instr = w->instr - w->code - l->po->code_adaptive;
 		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
-		if (pos && (c.flags & RT_CODE_IS_VOLATILE)) {
+		if (pos && (c->flags & RT_CODE_IS_VOLATILE)) {
 			u32 v = sh->n_volatile;
 
-			u16 *at = rt_at(sh->volatile_at, RT_VOLATILE, v);
+			u16 *last = rt_at(sh->volatile_at, RT_VOLATILE, v);
 
-			if (at) { /* more are not remembered: rotation finds them late */
-				*at = pos;
+			if (last) { /* more are not remembered: rotation finds them late */
+				*last = pos;
 				sh->n_volatile = v + 1;
 			}
 		}
-		sh->st.node = rt_node_get(t->image, t->tid, parent, c.id, instr);
-		if (c.flags & RT_CODE_IS_STATEMENT)
-			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | instr, c.id) >> 7) | 1;
-		else if (c.flags & RT_CODE_IS_FUNCTION)
-			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | 0xfffffff1, c.id) >> 7) | 1;
+		sh->st.node = rt_node_get(l->t->image, l->t->tid, parent, c->id, instr);
+		if (c->flags & RT_CODE_IS_STATEMENT)
+			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | instr, c->id) >> 7) | 1;
+		else if (c->flags & RT_CODE_IS_FUNCTION)
+			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | 0xfffffff1, c->id) >> 7) | 1;
 	}
 	f->addr = w->addr;
 	f->ident = w->ident;
 	f->instr = w->instr;
 	e->code = w->code;
-	e->fp = (u32)c.fp;
-	e->code_id = sh->st.unknown == pos ? 0 : c.id;
-	*flags = c.flags;
+	e->fp = (u32)c->fp;
+	e->code_id = sh->st.unknown == pos ? 0 : c->id;
+	*at->flags = c->flags;
 	e->node = sh->st.node;
 	e->sig = sh->st.sig;
 	rt_chunk_note(sh, pos, w->addr);
 	sh->index[rt_index_hash(w->addr)] = pos;
 	sh->st.pos = pos + 1;
+}
+
+/* Puts w[n] on the shadow. */
+#ifndef RT_OLD_KERNEL
+
+static __always_inline int rt_push(struct rt_look *l, u32 n)
+{
+	struct rt_code_ref c = {};
+	struct rt_push_at at;
+
+	if (!rt_push_find(l, n, &at))
+		return 0;
+	rt_push_name(l, &at, &c);
+	rt_push_node(l, &at, &c);
 	return 0;
 }
 
-RT_LOOK_STEPS(rt_push_one, 1)
-#define rt_push(l, n) rt_look_step(rt_push_one, n, l)
+#else /* in two functions of numbers, with the reference to the code object in the shadow: the stack is too small for one */
+
+static long rt_push_first(u32 n, struct rt_look *l)
+{
+	struct rt_push_at at;
+
+	__builtin_memset(&l->sh->ref, 0, sizeof(l->sh->ref));
+	if (rt_push_find(l, n, &at))
+		rt_push_name(l, &at, &l->sh->ref);
+	return 0;
+}
+RT_LOOK_STEPS(rt_push_first, 1)
+
+static long rt_push_second(u32 n, struct rt_look *l)
+{
+	struct rt_push_at at;
+
+	if (rt_push_find(l, n, &at))
+		rt_push_node(l, &at, &l->sh->ref);
+	return 0;
+}
+RT_LOOK_STEPS(rt_push_second, 1)
+
+static __always_inline int rt_push(struct rt_look *l, u32 n)
+{
+	u32 shadow = l->sh->self;
+
+	rt_push_first_steps(shadow, n);
+	return rt_push_second_steps(shadow, n);
+}
+
+#endif
 
 static long rt_push_new(u32 i, struct rt_look *l)
 {
@@ -376,7 +441,7 @@ static long rt_push_inner(u32 i, struct rt_look *l)
 	return 0;
 }
 
-RT_GLOBAL int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+RT_INNER int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
 	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
 
@@ -405,18 +470,19 @@ RT_GLOBAL int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_sha
 static __noinline int rt_recheck(struct rt_look *l, u32 i)
 {
 	struct rt_shadow *sh = l->sh;
-	struct rt_code_ref c = {};
+	RT_LOOK_VAR(struct rt_code_ref, c, &sh->ref);
 	struct rt_shadow_entry *e;
 
+	__builtin_memset(c, 0, sizeof(*c));
 	if (i >= sh->st.k)
 		return 0;
 	e = rt_at(sh->e, RT_DEPTH, i);
 	if (!e || !e->code)
 		return 0;
-	c.addr = e->code;
-	if (rt_code_read(sh, l->po, &c))
+	c->addr = e->code;
+	if (rt_code_read(sh, l->po, c))
 		return 0;
-	if ((u32)c.fp == e->fp)
+	if ((u32)c->fp == e->fp)
 		return 0;
 	e->code_id = 0;
 	sh->st.k = i;
@@ -476,21 +542,18 @@ static long rt_forget_volatile(u32 i, struct rt_look *l)
 }
 
 #define RT_WALK_DEEP 1
+#define RT_WALK_IS_DEEP -2
 
-/* The stack whose innermost frame is `tip`. Sets sh->st.node and sh->st.sig. Returns 0, -1 if it could not be read, or RT_WALK_DEEP if the stack has more frames than
- * a shadow holds (rt_walk_all is for those). */
-RT_GLOBAL int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+/* Steps 1 and 2: which frames of the shadow stay (their number), and the others in w. Or -1 if it could not be read, or RT_WALK_IS_DEEP. */
+static __always_inline int rt_walk_meet(struct rt_look *l, u32 root)
 {
-	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_shadow *sh = l->sh;
 	struct rt_shadow_frame *f;
-	struct rt_shadow_entry *e;
 	u32 keep;
 
-	if (!t || !s || !sh || !po)
-		return -1;
 	sh->lo = sh->room = 0;
-	if (sh->root != s->root || sh->gap) {
-		sh->root = s->root;
+	if (sh->root != root || sh->gap) {
+		sh->root = root;
 		sh->depth = 0;
 		sh->gap = 0;
 		sh->n_volatile = 0;
@@ -529,7 +592,26 @@ RT_GLOBAL int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow 
 	}
 	keep = sh->st.meet + 1; /* frames of the shadow that stay */
 	if (sh->st.full || keep + sh->st.n > RT_DEPTH)
-		return RT_WALK_DEEP;
+		return RT_WALK_IS_DEEP;
+	return keep;
+}
+RT_LOOK_NUMBER(rt_walk_meet)
+
+/* The stack whose innermost frame is `tip`. Sets sh->st.node and sh->st.sig. Returns 0, -1 if it could not be read, or RT_WALK_DEEP if the stack has more frames than
+ * a shadow holds (rt_walk_all is for those). */
+RT_INNER int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+{
+	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_shadow_entry *e;
+	u32 keep;
+	int met;
+
+	if (!t || !s || !sh || !po)
+		return -1;
+	met = rt_look_number(rt_walk_meet, l, s->root);
+	if (met < 0)
+		return met == RT_WALK_IS_DEEP ? RT_WALK_DEEP : -1;
+	keep = met;
 	sh->st.node = sh->root;
 	sh->st.sig = 0;
 	sh->st.pos = keep;

@@ -44,7 +44,7 @@ static long rt_scan_cpu(u32 cpu, struct rt_scan *s)
 	return 0;
 }
 
-static __always_inline s64 rt_rescan(u32 slot, u64 counters, u32 kind)
+static RT_APART s64 rt_rescan(u32 slot, u64 counters, u32 kind)
 {
 	struct rt_scan s = {.counters = counters, .base = slot * cfg.cpus, .kind = kind};
 

@@ -197,6 +197,15 @@ struct rt_thread {
 #define RT_FIELD_MASK 127
 #define RT_VOLATILE 96	    /* frames with volatile code objects that are remembered by position; more: all are checked */
 
+struct rt_code_ref { /* of one code object in the target */
+	u64 addr;
+	u64 fp;
+	u64 filename, qualname, linetable;
+	s32 firstlineno;
+	u32 id;
+	u32 flags; /* enum rt_code_cache_flags */
+};
+
 struct rt_shadow_frame { /* what a look compares: nothing else is touched for a frame that stays */
 	u64 addr;
 	u64 ident; /* function and globals mixed */
@@ -260,6 +269,7 @@ struct rt_shadow {
 	u32 self;   /* its own index, */
 	u32 thread; /* its thread's key, */
 	u32 pyoff;  /* its interpreter's layout: where a step of a loop finds them again */
+	struct rt_code_ref ref; /* the code object of the frame that is being pushed */
 #endif
 };
 
@@ -369,13 +379,22 @@ enum rt_prog_kind {
 
 #define RT_CODE_DATA (RT_QUALNAME_MAX + RT_FILENAME_MAX + RT_LINETABLE_MAX)
 
+/* The characters of a str object: their address and number of bytes; width 0: no str that could be read. */
+struct rt_str {
+	u64 data;
+	u64 bytes;
+	u32 width;
+	u32 ascii;
+};
+
 struct rt_code_scratch {
 	u32 busy;
 	u32 pad;
 	struct rt_rec_code rec;
 	u8 data[RT_CODE_DATA + 16];
 #ifdef RT_OLD_KERNEL
-	u64 hash[3];
+	u64 hash[3], name_hash;
+	struct rt_str q, f;
 #endif
 };
 
