@@ -134,15 +134,18 @@ static __always_inline void rt_rss_delta(struct rt_space *s, u32 slot, struct rt
 	v = (s64)part - p->last[rt_slot_of(kind)];
 	if (v)
 		v = (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
-	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
-	if ((part == 0 || v == 0) && count != s->acc[rt_slot_of(kind)])
-		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+	/* Nothing here: the thread has come to another CPU since it changed the counter. What it left there is a part, or a fold of it and a part of zero: both are
+	 * taken, or the fold's pages would be this thread's and what the part lost the next one's. */
 	if (v == 0) {
 		rt_count(RT_C_RSS_ZERO);
 		v = rt_rescan(slot, percpu, kind);
-		if (v == 0)
-			return;
+		part = 0;
 	}
+	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
+	if (part == 0 && count != s->acc[rt_slot_of(kind)])
+		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+	if (v == 0)
+		return;
 	d->pages = v;
 	d->before[RT_FILE] = s->sum[RT_FILE];
 	d->before[RT_ANON] = s->sum[RT_ANON];
