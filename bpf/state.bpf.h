@@ -55,6 +55,7 @@ enum rt_py_state {
 
 enum rt_space_flags {
 	RT_SPACE_DEAD = 1, /* its processes are gone or have exec'ed: what changes now is the teardown */
+	RT_SPACE_ADOPTING = 2, /* its threads are being gathered: nothing is charged and nothing told before all of them are known */
 };
 
 /* Changes that were made from outside, per cause, until they are sent. */
@@ -73,7 +74,8 @@ struct rt_space {
 	u32 pid;
 	u32 users; /* processes (thread groups) on it: more than one after vfork */
 	u32 flags; /* enum rt_space_flags */
-	/* Running totals in pages. sum = what all events added up to; acc = how much of it lies in percpu_counter.count. */
+	/* Running totals in pages. sum = what all events added up to; acc = how much of it lies in the counter that all share (percpu_counter.count; up to 6.1
+	 * mm_rss_stat.count). */
 	s64 sum[RT_KIND_SLOTS];
 	s64 acc[RT_KIND_SLOTS];
 	s64 pool; /* pages released and not refilled yet */
@@ -174,11 +176,13 @@ struct rt_thread {
 	u32 tid; /* under which its runs are charged: after vfork that of the parent, on whose memory and stack it runs */
 	u32 busy;
 	u32 sig;      /* signature of the innermost named frames of the last look */
-	u32 sent_sig; /* of the last run sent or begun */
+	u32 told;     /* its THREAD record was sent (split counters: after all threads of its process are known) */
 	u64 seen_ns;  /* last look */
 	u64 tstate;
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
+	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
+	u64 faults; /* sources on faults: the task's number of faults at the last one seen */
 	struct rt_run run;
 };
 
