@@ -49,18 +49,20 @@
 
 #define rt_current_task() bpf_get_current_task_btf()
 
+/* Argument n, a constant, of a tracepoint. */
+#define rt_argument(ctx, n) ((ctx)[n])
+
 /* A member of a task, or of what it points to. */
 #define rt_of(object, member) ((object)->member)
 
 #define rt_fetch_add(p, n) __sync_fetch_and_add(p, n)
 #define rt_exchange(p, v) __sync_lock_test_and_set(p, v)
+#define rt_clear(p, bits) __sync_fetch_and_and(p, ~(bits))
 #define rt_swapped(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
 
 /* A variable on the stack, or at a place in a map where the stack is too small. */
 #define RT_LOOK_VAR(type, name, place) type name##_, *name = &name##_
 
-/* The variable that is compared is the one that is used: an old verifier learns nothing from the comparison of a copy. */
-#define rt_same(v) (v)
 /* A length for a helper: of 64 bits where a verifier forgets the bound of half a register that was put on the stack. */
 typedef u32 rt_len;
 
@@ -129,10 +131,12 @@ typedef u32 rt_len;
 
 typedef u64 rt_len;
 
-#define rt_same(v)                           \
-	({                                   \
-		asm volatile("" : "+r"(v));  \
-		(v);                         \
+/* In one instruction: an old verifier refuses a context pointer that was moved first. */
+#define rt_argument(ctx, n)                                                             \
+	({                                                                              \
+		u64 value_;                                                             \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value_) : "r"(ctx), "i"((n) * 8)); \
+		value_;                                                                 \
 	})
 
 #define rt_current_task() ((struct task_struct *)bpf_get_current_task())
@@ -184,6 +188,7 @@ static __always_inline void rt_turn_give(int taken)
 	})
 #define rt_fetch_add(p, n) rt_changed_in_turn(p, was_ + (n))
 #define rt_exchange(p, v) rt_changed_in_turn(p, v)
+#define rt_clear(p, bits) rt_changed_in_turn(p, was_ & ~(bits))
 #define rt_swapped(p, old, new) (rt_changed_in_turn(p, was_ == (old) ? (new) : was_) == (old))
 
 #endif

@@ -112,13 +112,41 @@ static __always_inline void rt_root_check(struct rt_space *s)
 	WRITE_ONCE(s->root, root);
 }
 
-/* ---- a look ---- */
+/* What the profile makes of a code object (enum rt_code_cache_flags), found at a function's entry. */
+#ifndef RT_OLD_KERNEL
 
-struct rt_seen {
-	u32 node;
-	u32 sig;
-	u32 flags; /* enum rt_run_flags */
-};
+static __always_inline u32 rt_code_flags(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
+{
+	struct rt_code_ref c = {.addr = addr};
+
+	if (addr)
+		rt_code_get(t, sh, po, &c, RT_PROG_ENTRY);
+	return c.flags;
+}
+
+#else
+
+__noinline u32 rt_code_flags_at(u32 shadow, u64 addr)
+{
+	struct rt_look l = {};
+
+	if (rt_look_again(shadow, &l))
+		return 0;
+	__builtin_memset(&l.sh->ref, 0, sizeof(l.sh->ref));
+	l.sh->ref.addr = addr;
+	if (addr)
+		rt_code_get(l.t, l.sh, l.po, &l.sh->ref, RT_PROG_ENTRY);
+	return l.sh->ref.flags;
+}
+
+static __always_inline u32 rt_code_flags(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
+{
+	return rt_code_flags_at(sh->self, addr);
+}
+
+#endif
+
+/* ---- a look ---- */
 
 /* A frame that is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
 static __always_inline int rt_look_entry(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po, u64 entry)
@@ -140,7 +168,7 @@ static __always_inline int rt_look_entry(struct rt_thread *t, struct rt_space *s
 }
 
 /* Looks at the current thread's stack. `entry`: a frame that is about to begin (entry probe), or 0. */
-static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
 {
 	struct task_struct *task = rt_current_task();
 	const struct rt_pyoff *po;
@@ -192,7 +220,7 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	return 0;
 }
 
-static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+static __always_inline int rt_look_here(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
 {
 	if (s->py_state == RT_PY_UNKNOWN)
 		rt_bin_check(s);
@@ -205,6 +233,29 @@ static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 
 	seen->flags = s->py_state == RT_PY_NONE ? RT_RUN_NO_PYTHON : RT_RUN_NOT_YET;
 	return 0;
 }
+
+#ifndef RT_OLD_KERNEL
+
+#define rt_look rt_look_here
+
+#else /* a function of numbers: checked once a program */
+
+__noinline int rt_look_at(u32 thread, u32 slot, u32 prog, u64 entry)
+{
+	struct rt_thread *t = bpf_map_lookup_elem(&threads, &thread);
+	struct rt_space *s = rt_space_at(slot);
+
+	return t && s ? rt_look_here(t, s, prog, entry, &t->seen) : 0;
+}
+
+static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+{
+	rt_look_at(t->key, s->slot, prog, entry);
+	*seen = t->seen;
+	return 0;
+}
+
+#endif
 
 /* ---- runs ---- */
 
@@ -245,7 +296,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 }
 
 /* Charges d (or just notes the look, if it moved no page) to what was seen. */
-static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
+static __always_inline void rt_charge_here(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
 				      u64 now, const struct rt_seen *seen, const struct rt_delta *d)
 {
 	struct rt_run *run = &t->run;
@@ -282,6 +333,33 @@ static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u
 			run->max_pages = total;
 	}
 }
+
+#ifndef RT_OLD_KERNEL
+
+#define rt_charge rt_charge_here
+
+#else
+
+__noinline int rt_charge_at(u32 thread, u32 slot, u64 now)
+{
+	struct rt_thread *t = bpf_map_lookup_elem(&threads, &thread);
+	struct rt_space *s = rt_space_at(slot);
+
+	if (t && s)
+		rt_charge_here(t, s, slot, rt_current_task(), now, &t->seen, &t->delta);
+	return 0;
+}
+
+/* `task` is the current one wherever this is called. */
+static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
+				      u64 now, const struct rt_seen *seen, const struct rt_delta *d)
+{
+	t->seen = *seen;
+	t->delta = *d;
+	rt_charge_at(t->key, slot, now);
+}
+
+#endif
 
 /* A look without an RSS change. */
 static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u32 prog)

@@ -235,7 +235,9 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
 		n = rt_user_u64(c->linetable + po->bytes_size);
 		tl = n > RT_LINETABLE_MAX ? RT_LINETABLE_MAX : n;
-		if (ql <= RT_QUALNAME_MAX && fl <= RT_FILENAME_MAX && tl && rt_same(tl) <= RT_LINETABLE_MAX &&
+		/* One comparison with `tl` itself: of "tl - 1 < max", which compilers make of two, some verifiers (6.18) learn nothing about it. */
+		asm volatile("" : "+r"(tl));
+		if (ql <= RT_QUALNAME_MAX && fl <= RT_FILENAME_MAX && n && tl <= RT_LINETABLE_MAX &&
 		    !bpf_probe_read_user(sc->data + ql + fl, tl, (void *)(c->linetable + po->bytes_data))) {
 			flags &= ~RT_CODE_TABLE_ABSENT;
 			if (n > RT_LINETABLE_MAX)

@@ -53,6 +53,7 @@ enum rt_py_state {
 
 enum rt_space_flags {
 	RT_SPACE_DEAD = 1, /* its processes are gone or have exec'ed: what changes now is the teardown */
+	RT_SPACE_ADOPTING = 2, /* its threads are being gathered: nothing is charged and nothing told before all of them are known */
 };
 
 /* Changes that were made from outside, per cause, until they are sent. */
@@ -71,7 +72,8 @@ struct rt_space {
 	u32 pid;
 	u32 users; /* processes (thread groups) on it: more than one after vfork */
 	u32 flags; /* enum rt_space_flags */
-	/* Running totals in pages. sum = what all events added up to; acc = how much of it lies in percpu_counter.count. */
+	/* Running totals in pages. sum = what all events added up to; acc = how much of it lies in the counter that all share (percpu_counter.count; up to 6.1
+	 * mm_rss_stat.count). */
 	s64 sum[RT_KIND_SLOTS];
 	s64 acc[RT_KIND_SLOTS];
 	s64 pool; /* pages released and not refilled yet */
@@ -94,6 +96,9 @@ struct rt_space {
 	u32 generation;
 	u64 remote_since; /* the oldest in remote[], 0: nothing there */
 	struct rt_remote remote[RT_CAUSES];
+#ifdef RT_OLD_KERNEL
+	u32 slot; /* its own index */
+#endif
 };
 
 struct {
@@ -166,22 +171,42 @@ struct rt_run {
 	u64 min_flt, maj_flt; /* of the task at the begin */
 };
 
+/* Pages that moved. */
+struct rt_delta {
+	s64 pages;
+	s64 before[RT_KINDS];
+	u32 reused;
+	u32 kind;
+	u32 prog; /* enum rt_prog_kind: who found it */
+};
+
+/* What a look saw. */
+struct rt_seen {
+	u32 node;
+	u32 sig;
+	u32 flags; /* enum rt_run_flags */
+};
+
 struct rt_thread {
 	u32 slot;
 	u32 image;
 	u32 tid; /* under which its runs are charged: after vfork that of the parent, on whose memory and stack it runs */
 	u32 busy;
 	u32 sig;      /* signature of the innermost named frames of the last look */
-	u32 sent_sig; /* of the last run sent or begun */
+	u32 told;     /* its THREAD record was sent (split counters: after all threads of its process are known) */
 	u64 seen_ns;  /* last look */
 	u64 tstate;
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
+	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
+	u64 faults; /* sources on faults: the task's number of faults at the last one seen */
 	struct rt_run run;
 #ifdef RT_OLD_KERNEL /* storage.bpf.h */
 	u64 start; /* when the task began */
 	u32 key;
 	u32 shadow; /* index plus one, 0: none yet */
+	struct rt_seen seen; /* last, */
+	struct rt_delta delta; /* and what is charged to it */
 #endif
 };
 

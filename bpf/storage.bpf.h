@@ -40,6 +40,7 @@ struct {
 #define rt_thread_make(task) ((struct rt_thread *)rt_storage_make(&threads, task))
 #define rt_shadow_make(task, t, space) ((struct rt_shadow *)rt_storage_make(&shadows, task))
 /* While memory can be had, before the first look. */
+#define rt_space_number(s, index) ((void)0)
 #define rt_shadow_early(task) bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE)
 
 #else /* RT_OLD_KERNEL */
@@ -153,6 +154,7 @@ static __always_inline struct rt_shadow *rt_shadow_make(struct task_struct *task
 	return sh;
 }
 
+#define rt_space_number(s, index) ((s)->slot = (index))
 #define rt_shadow_early(task) (0)
 
 #endif
