@@ -73,10 +73,23 @@ static int on_libbpf_print(enum libbpf_print_level level, const char *format, va
 	return 0;
 }
 
+/* May this process load tracing programs at all? Then a refusal is the kernel's lack, not ours. */
+static bool may_trace(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {};
+	uint64_t caps;
+
+	if (syscall(SYS_capget, &head, data))
+		return false;
+	caps = data[0].effective | (uint64_t)data[1].effective << 32;
+	return caps >> CAP_SYS_ADMIN & 1 || (caps >> CAP_BPF & 1 && caps >> CAP_PERFMON & 1);
+}
+
 /* Which status and advice an errno of the bpf system call deserves. */
 static int bpf_refused(const char *what, int err)
 {
-	if (err == -EPERM || err == -EACCES) {
+	if ((err == -EPERM || err == -EACCES) && !may_trace()) {
 		rt_log_error("%s: %s: loading BPF programs needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH "
 			     "(and no kernel lockdown in mode confidentiality); run it as: sudo ramtrack-bpf ...%s%s",
 			     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
@@ -255,19 +268,6 @@ static int try_source(struct rt_probe *p, enum rt_mm_source source)
 		p->skel = NULL;
 	}
 	return err;
-}
-
-/* May this process load tracing programs at all? Then a refusal is the kernel's lack, not ours. */
-static bool may_trace(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {};
-	uint64_t caps;
-
-	if (syscall(SYS_capget, &head, data))
-		return false;
-	caps = data[0].effective | (uint64_t)data[1].effective << 32;
-	return caps >> CAP_SYS_ADMIN & 1 || (caps >> CAP_BPF & 1 && caps >> CAP_PERFMON & 1);
 }
 
 static int load_source(struct rt_probe *p)
