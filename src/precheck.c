@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#define _GNU_SOURCE
+#include "precheck.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "probe.h"
+#include "procfs.h"
+
+int rt_precheck_target(pid_t pid)
+{
+	struct rt_proc_stat stat;
+
+	if (rt_proc_stat(pid, &stat)) {
+		rt_log_error("process %d: no such process; find it with: pgrep -f 'vllm serve'", (int)pid);
+		return RT_NO_TARGET;
+	}
+	if (stat.kernel_thread) {
+		rt_log_error("process %d (%s): a kernel thread has no memory of its own; name a user process", (int)pid, stat.comm);
+		return RT_NO_TARGET;
+	}
+	if (stat.zombie) {
+		rt_log_error("process %d (%s): it has ended (a zombie that its parent has not waited for): nothing is left to trace; name a process "
+			     "that runs", (int)pid, stat.comm);
+		return RT_NO_TARGET;
+	}
+	if (pid == getpid()) {
+		rt_log_error("process %d: that is ramtrack-bpf itself; name another one", (int)pid);
+		return RT_NO_TARGET;
+	}
+	return RT_OK;
+}
+
+struct rt_profile *rt_precheck_profile(const char *name)
+{
+	static const char *const dirs[] = {"profiles", "../share/ramtrack-bpf/profiles"};
+	char exe[4096], path[8192];
+	char *error = NULL;
+	struct rt_profile *p = NULL;
+	ssize_t n;
+
+	if (strchr(name, '/') || (strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".yaml"))) {
+		p = rt_profile_read(name, &error);
+		if (!p)
+			rt_log_error("%s", error ? error : "out of memory");
+		free(error);
+		return p;
+	}
+	/* A name: beside the build, beside the installed binary, where it was configured to be installed. */
+	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = 0;
+	for (int i = 0; i < 3 && !p; i++) {
+		char *slash;
+
+		if (i < 2) {
+			slash = strrchr(exe, '/');
+			if (!slash)
+				continue;
+			*slash = 0; /* directory of the binary */
+			if (i == 0) {
+				slash = strrchr(exe, '/');
+				snprintf(path, sizeof(path), "%.*s/%s/%s.yaml", (int)(slash ? slash - exe : 0), exe, dirs[0], name);
+			} else {
+				snprintf(path, sizeof(path), "%s/%s/%s.yaml", exe, dirs[1] + 3, name);
+			}
+		} else {
+			snprintf(path, sizeof(path), "%s/%s.yaml", RT_PROFILE_DIR, name);
+		}
+		if (access(path, R_OK))
+			continue;
+		p = rt_profile_read(path, &error);
+		if (!p) {
+			rt_log_error("%s", error ? error : "out of memory");
+			free(error);
+			return NULL;
+		}
+	}
+	if (!p)
+		rt_log_error("profile %s: not found among the installed profiles (%s); give a file: -P ./my.yaml", name, RT_PROFILE_DIR);
+	return p;
+}
