@@ -126,8 +126,8 @@ static void rt_reason_privilege(enum rt_feat feat, const struct rt_khost *host, 
 		rt_append(buf, len, "kernels from mid-2025 on want CAP_SYS_ADMIN for uprobes: run it as root (sudo)");
 		return;
 	}
-	rt_append(buf, len, "refused although the capabilities are there: a security module%s forbids it",
-		  host->seccomp ? " or the seccomp filter that this process has" : "");
+	rt_append(buf, len, "refused although the capabilities are there: by a security module, %sor a kernel patched to do so",
+		  host->seccomp ? "the seccomp filter that this process has, " : "");
 	if (feat == RT_FEAT_FEXIT)
 		rt_append(buf, len, " (BPF trampolines)");
 }
