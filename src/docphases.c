@@ -121,7 +121,7 @@ static void find_phase(struct search *s, const struct rt_phase *phase, struct rt
 	enum reached best = NO_FILE;
 	char path[PATH_MAX];
 
-	out->id = phase->id;
+	rt_doc_set(s->doc, &out->id, phase->id);
 	for (size_t i = 0; i < s->n_seen && best != FOUND; i++)
 		if (is_named(phase, s->seen[i]))
 			look_at(s, phase, s->seen[i], out, &best);

@@ -48,6 +48,7 @@ static void target_free(struct rt_doc_target *t)
 	for (size_t i = 0; i < t->n_threads; i++)
 		rt_pystack_free(&t->threads[i].stack);
 	for (size_t i = 0; i < t->n_phases; i++) {
+		free(t->phases[i].id);
 		free(t->phases[i].file);
 		free(t->phases[i].reason);
 	}
@@ -141,7 +142,7 @@ static void put_phases(FILE *out, const struct rt_doc_target *t)
 	for (size_t i = 0; i < t->n_phases; i++) {
 		const struct rt_doc_phase *p = &t->phases[i];
 
-		fprintf(out, "  %-*s %s  ", LABEL_CELLS, p->id, p->found ? "found" : "missing");
+		fprintf(out, "  %-*s %s  ", LABEL_CELLS, p->id ? p->id : "?", p->found ? "found" : "missing");
 		put(out, p->found ? (p->file ? p->file : "") : (p->reason ? p->reason : ""));
 		fputc('\n', out);
 	}
@@ -232,7 +233,7 @@ static json_t *json_target(const struct rt_doc_target *t)
 	if (!t)
 		return json_null();
 	for (size_t i = 0; i < t->n_phases; i++)
-		json_array_append_new(phases, json_pack("{s:s, s:b, s:o, s:o}", "phase", t->phases[i].id, "found", t->phases[i].found, "file",
+		json_array_append_new(phases, json_pack("{s:s, s:b, s:o, s:o}", "phase", t->phases[i].id ? t->phases[i].id : "?", "found", t->phases[i].found, "file",
 							text_or_null(t->phases[i].file), "reason",
 							text_or_null(t->phases[i].found ? NULL : t->phases[i].reason)));
 	return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid", (int)t->pid, "name", text_or_null(t->name), "python",

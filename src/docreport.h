@@ -26,7 +26,7 @@ struct rt_doc_row {
 };
 
 struct rt_doc_phase {
-	const char *id; /* the profile's */
+	char *id;
 	bool found;
 	char *file;	/* where, or the file that was looked at last; NULL: none */
 	char *reason;	/* if not found */
