@@ -76,7 +76,7 @@ static void add_privileges(struct rt_doc *doc, const struct rt_hostinfo *h)
 	if (h->memlock != UINT64_MAX)
 		snprintf(limit, sizeof(limit), "%llu KiB", (unsigned long long)(h->memlock / 1024));
 	rt_doc_add(doc, "privileges", "memlock", "RLIMIT_MEMLOCK", RT_DOC_INFO, false, limit, "counts before Linux 5.11 only");
-	rt_doc_add(doc, "privileges", "initial_pidns", "initial PID namespace", h->initial_pidns ? RT_DOC_YES : RT_DOC_NO, false, NULL,
+	rt_doc_add(doc, "privileges", "initial_pidns", "initial PID namespace", h->initial_pidns ? RT_DOC_YES : RT_DOC_NO, true, NULL,
 		   h->initial_pidns ? NULL : "PIDs here are not those that BPF programs see: run it on the host, or in a container with --pid=host");
 }
 
@@ -118,6 +118,10 @@ static int judge(struct rt_doc *doc, const struct rt_kfeat *k, const struct rt_h
 	char text[1024], why[512];
 	size_t n;
 
+	if (verdict == RT_VERDICT_GOOD && !h->initial_pidns) {
+		rt_doc_set(doc, &doc->verdict, "the kernel's side works, but processes cannot be named from this PID namespace: see its row");
+		return RT_NO_TARGET;
+	}
 	if (verdict == RT_VERDICT_GOOD) {
 		rt_doc_set(doc, &doc->verdict, "a run can begin here: everything that it needs works");
 		return RT_OK;

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#define INIT_PIDNS_INO 0xEFFFFFFCu /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
+#include "precheck.h"
+
 #define CONFIG_LINES 100000
 
 /* The first line of a small file, "" if it cannot be read. */
@@ -121,7 +121,6 @@ void rt_hostinfo_read(struct rt_hostinfo *out)
 {
 	struct utsname u;
 	struct rlimit lim;
-	struct stat ns;
 
 	memset(out, 0, sizeof(*out));
 	memset(out->k.config, '?', sizeof(out->k.config));
@@ -130,7 +129,7 @@ void rt_hostinfo_read(struct rt_hostinfo *out)
 		snprintf(out->machine, sizeof(out->machine), "%s", u.machine);
 	}
 	out->root = geteuid() == 0;
-	out->initial_pidns = !stat("/proc/self/ns/pid", &ns) && ns.st_ino == INIT_PIDNS_INO;
+	out->initial_pidns = rt_precheck_is_initial_pidns();
 	out->k.perf_paranoid = read_int("/proc/sys/kernel/perf_event_paranoid");
 	out->unprivileged_bpf = read_int("/proc/sys/kernel/unprivileged_bpf_disabled");
 	out->memlock = getrlimit(RLIMIT_MEMLOCK, &lim) || lim.rlim_cur == RLIM_INFINITY ? UINT64_MAX : lim.rlim_cur;

@@ -6,11 +6,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "probe.h"
 #include "procfs.h"
+
+#define INIT_PIDNS_INO 0xEFFFFFFCu /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
+
+bool rt_precheck_is_initial_pidns(void)
+{
+	struct stat ns;
+
+	return stat("/proc/self/ns/pid", &ns) || ns.st_ino == INIT_PIDNS_INO; /* unknown: not refused for that */
+}
+
+int rt_precheck_namespace(void)
+{
+	if (rt_precheck_is_initial_pidns())
+		return RT_OK;
+	rt_log_error("PID namespace: this one is not the machine's initial one, so its PIDs are not those that BPF programs see: run it on the "
+		     "host, or in a container with the host's PID namespace (--pid=host); run: ramtrack-bpf doctor");
+	return RT_NO_TARGET;
+}
 
 int rt_precheck_target(pid_t pid)
 {

@@ -25,6 +25,7 @@
 #define MAX_ENTRIES 16		 /* interpreters with an entry probe */
 #define TARGET_ADOPT 1		 /* enum rt_target in bpf/life.bpf.h */
 #define TARGET_EXEC 2
+#define ASK_DOCTOR "; run: ramtrack-bpf doctor" /* how every refusal ends: it says what is missing, and why */
 
 struct rt_probe {
 	struct ramtrack *skel;
@@ -75,12 +76,12 @@ static int bpf_refused(const char *what, int err)
 {
 	if (err == -EPERM || err == -EACCES) {
 		rt_log_error("%s: %s: loading BPF programs needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH "
-			     "(and no kernel lockdown in mode confidentiality); run it as: sudo ramtrack-bpf ...%s%s",
+			     "(and no kernel lockdown in mode confidentiality); run it as: sudo ramtrack-bpf ...%s%s" ASK_DOCTOR,
 			     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 		return RT_NO_PRIVILEGE;
 	}
 	rt_log_error("%s: %s: this kernel refuses what ramtrack-bpf needs (Linux 6.2 or newer with CONFIG_DEBUG_INFO_BTF, CONFIG_BPF_SYSCALL "
-		     "and CONFIG_BPF_EVENTS); run it with -v for libbpf's and the verifier's messages%s%s",
+		     "and CONFIG_BPF_EVENTS); run it with -v for libbpf's and the verifier's messages%s%s" ASK_DOCTOR,
 		     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 	return RT_NO_FEATURE;
 }
@@ -95,13 +96,13 @@ static int check_kernel(void)
 
 	if (!btf) {
 		rt_log_error("kernel: no BTF type information at /sys/kernel/btf/vmlinux: boot Linux 6.2 or newer built with "
-			     "CONFIG_DEBUG_INFO_BTF=y (Debian's kernels are)");
+			     "CONFIG_DEBUG_INFO_BTF=y (Debian's kernels are)" ASK_DOCTOR);
 		return RT_NO_FEATURE;
 	}
 	id = btf__find_by_name_kind(btf, "trace_event_raw_rss_stat", BTF_KIND_STRUCT);
 	if (id < 0) {
 		btf__free(btf);
-		rt_log_error("kernel: it has no tracepoint kmem:rss_stat: boot Linux 6.2 or newer with CONFIG_TRACEPOINTS=y");
+		rt_log_error("kernel: it has no tracepoint kmem:rss_stat: boot Linux 6.2 or newer with CONFIG_TRACEPOINTS=y" ASK_DOCTOR);
 		return RT_NO_FEATURE;
 	}
 	id = btf__find_by_name_kind(btf, "percpu_counter", BTF_KIND_STRUCT);
@@ -126,7 +127,7 @@ static int check_kernel(void)
 	if (percpu)
 		return RT_OK;
 	rt_log_error("kernel: its RSS counters (mm_struct.rss_stat) are not per-CPU counters, so changes cannot be seen page by page: "
-		     "boot Linux 6.2 or newer");
+		     "boot Linux 6.2 or newer" ASK_DOCTOR);
 	return RT_NO_FEATURE;
 }
 
@@ -175,7 +176,7 @@ static int setup_cpus(struct rt_probe *p)
 
 		err = bpf_prog_test_run_opts(fd, &opts);
 		if (!err && opts.retval) {
-			rt_log_error("CPU %d: the program that finds its per-CPU area failed (%u): report this with your kernel's version", cpu,
+			rt_log_error("CPU %d: the program that finds its per-CPU area failed (%u): report this with your kernel's version" ASK_DOCTOR, cpu,
 				     opts.retval);
 			return RT_NO_FEATURE;
 		}
@@ -434,7 +435,7 @@ int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
 		int err = errno;
 
 		rt_log_error("--python-entry uprobe: %s: %s: uprobes need CAP_SYS_ADMIN (or root) and a kernel with CONFIG_UPROBE_EVENTS; leave the "
-			     "option out: phases are then found without entry probes", path, strerror(err));
+			     "option out: phases are then found without entry probes" ASK_DOCTOR, path, strerror(err));
 		return err == EPERM || err == EACCES ? RT_NO_PRIVILEGE : RT_NO_FEATURE;
 	}
 	p->entry_sites[p->n_entries] = (struct entry_site){st.st_dev, st.st_ino};

@@ -526,6 +526,9 @@ int rt_session_run(const struct rt_opts *opts)
 
 	if (status)
 		return status;
+	status = rt_precheck_namespace();
+	if (status)
+		return status;
 	s.profile = rt_precheck_profile(opts->profile);
 	if (!s.profile)
 		return RT_ERROR;
