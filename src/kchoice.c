@@ -248,6 +248,7 @@ uint32_t rt_kfeat_needed(const struct rt_kfeat *k, enum rt_kfeat_source source)
 		       RT_FEAT_BIT(RT_FEAT_ITER_TASK) | RT_FEAT_BIT(RT_FEAT_TASK_STORAGE) | RT_FEAT_BIT(RT_FEAT_LOOP) |
 		       RT_FEAT_BIT(RT_FEAT_RUN_ON_CPU) | RT_FEAT_BIT(RT_FEAT_CLOCK);
 
+	all &= ~RT_FEATS_REPLACED;
 	switch (source) {
 	case RT_SOURCE_RSS_STAT:
 		return all | RT_FEAT_BIT(rt_works(k, RT_FEAT_RSS_BTF) ? RT_FEAT_RSS_BTF : RT_FEAT_RSS_RAW);

@@ -86,6 +86,9 @@ enum rt_kfeat_source {
 /* What this build of ramtrack-bpf can read, a bit (1 << source) each. */
 #define RT_SOURCES_BUILT (1u << RT_SOURCE_RSS_STAT)
 
+/* Features that this build's programs can do without, a bit each (RT_FEAT_BIT): those for which it has another way on older kernels. */
+#define RT_FEATS_REPLACED 0u
+
 /* "rss_stat", "fexit", ... ; "none". */
 const char *rt_kfeat_source_name(enum rt_kfeat_source source);
 
