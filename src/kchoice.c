@@ -40,8 +40,8 @@ struct rt_feat_info {
 static const struct rt_feat_info rt_feats[RT_FEATS] = {
 	[RT_FEAT_BTF] = {"btf", "BTF of the kernel", {RT_CONFIG_DEBUG_INFO_BTF}, "5.4"},
 	[RT_FEAT_RINGBUF] = {"ringbuf", "BPF ring buffer", {RT_CONFIG_BPF_SYSCALL}, "5.8"},
-	[RT_FEAT_RSS_BTF] = {"rss_stat_btf", "rss_stat, tp_btf", NEEDS_BTF_TP, "5.5"},
-	[RT_FEAT_RSS_RAW] = {"rss_stat_raw", "rss_stat, raw tracepoint", NEEDS_RAW_TP, "5.5"},
+	[RT_FEAT_RSS_BTF] = {"rss_stat_btf", "rss_stat (tp_btf)", NEEDS_BTF_TP, "5.5"},
+	[RT_FEAT_RSS_RAW] = {"rss_stat_raw", "rss_stat (raw tracepoint)", NEEDS_RAW_TP, "5.5"},
 	[RT_FEAT_FEXIT] = {"fexit", "fexit handle_mm_fault",
 			   {RT_CONFIG_FUNCTION_TRACER, RT_CONFIG_DIRECT_CALLS, RT_CONFIG_DEBUG_INFO_BTF}, "5.5"},
 	[RT_FEAT_KPROBE] = {"kprobe", "kprobe handle_mm_fault", {RT_CONFIG_KPROBES, RT_CONFIG_BPF_EVENTS}, "4.1"},

@@ -102,6 +102,21 @@ def test_without_privilege(readable_tool):
     assert found["mm_source"]["auto"] == "none"
 
 
+@pytest.mark.parametrize("caps", ["+bpf,+perfmon,+sys_ptrace,+dac_read_search", "+bpf", "+perfmon"])
+def test_agrees_with_a_run_by_capabilities(readable_tool, directory, caps):
+    profile = write_profile(os.path.join(directory, "profile.yaml"), [phase("a", "f")])
+    os.chmod(profile, 0o644)
+    prefix = [*NOBODY, "--inh-caps", caps, "--ambient-caps", caps]
+    if not shutil.which("setpriv") or subprocess.run([*prefix, "/bin/true"], capture_output=True).returncode:
+        pytest.skip("setpriv --ambient-caps does not work here")
+    done, run = (
+        subprocess.run([*prefix, readable_tool, *args], capture_output=True, text=True, timeout=30)
+        for args in (["doctor", "--json"], ["-P", profile, "--", "/bin/true"])
+    )
+    found, _ = checks(done)
+    assert found["status"] == run.returncode, (found["result"], run.stderr)
+
+
 def test_refusals_name_doctor(readable_tool, directory, server):
     profile = write_profile(os.path.join(directory, "profile.yaml"), [phase("a", "f")])
     os.chmod(profile, 0o644)
