@@ -92,7 +92,7 @@ static void provoke_child(struct trial *t)
 			;
 }
 
-__attribute__((noinline, noclone)) static int probed_site(int x)
+__attribute__((noinline)) static int probed_site(int x)
 {
 	__asm__ volatile("" : "+r"(x));
 	return x + 1;
