@@ -49,9 +49,6 @@
 
 #define rt_current_task() bpf_get_current_task_btf()
 
-/* Argument n, a constant, of a tracepoint. */
-#define rt_argument(ctx, n) ((ctx)[n])
-
 /* A member of a task, or of what it points to. */
 #define rt_of(object, member) ((object)->member)
 
@@ -60,11 +57,6 @@
 #define rt_clear(p, bits) __sync_fetch_and_and(p, ~(bits))
 #define rt_swapped(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
 
-/* A variable on the stack, or at a place in a map where the stack is too small. */
-#define RT_LOOK_VAR(type, name, place) type name##_, *name = &name##_
-
-/* A length for a helper: of 64 bits where a verifier forgets the bound of half a register that was put on the stack. */
-typedef u32 rt_len;
 
 #else /* RT_OLD_KERNEL */
 
@@ -127,17 +119,6 @@ typedef u32 rt_len;
 				break;                    \
 	})
 
-#define RT_LOOK_VAR(type, name, place) type *name = (place)
-
-typedef u64 rt_len;
-
-/* In one instruction: an old verifier refuses a context pointer that was moved first. */
-#define rt_argument(ctx, n)                                                             \
-	({                                                                              \
-		u64 value_;                                                             \
-		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value_) : "r"(ctx), "i"((n) * 8)); \
-		value_;                                                                 \
-	})
 
 #define rt_current_task() ((struct task_struct *)bpf_get_current_task())
 #ifndef RT_HOST

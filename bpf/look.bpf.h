@@ -11,20 +11,21 @@
 /* ---- the interpreter of an address space ---- */
 
 /* What is known of the executable? Asked again when user space has added to `bins`. */
-static __always_inline void rt_bin_check(struct rt_space *s)
+static __noinline int rt_bin_check(struct rt_space *s)
 {
 	struct rt_bin_key key = {.dev = s->exe_dev, .ino = s->exe_ino};
 	struct rt_bin *bin;
 	u32 epoch = READ_ONCE(globals.bins_epoch);
 
 	if (s->bins_epoch == epoch + 1)
-		return;
+		return 0;
 	s->bins_epoch = epoch + 1;
 	bin = bpf_map_lookup_elem(&bins, &key);
 	if (!bin)
-		return;
+		return 0;
 	s->pyoff = bin->pyoff;
 	s->py_state = bin->kind == RT_BIN_NONE ? RT_PY_NONE : RT_PY_PENDING;
+	return 0;
 }
 
 struct rt_linkmap {
@@ -112,60 +113,7 @@ static __always_inline void rt_root_check(struct rt_space *s)
 	WRITE_ONCE(s->root, root);
 }
 
-/* What the profile makes of a code object (enum rt_code_cache_flags), found at a function's entry. */
-#ifndef RT_OLD_KERNEL
-
-static __always_inline u32 rt_code_flags(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
-{
-	struct rt_code_ref c = {.addr = addr};
-
-	if (addr)
-		rt_code_get(t, sh, po, &c, RT_PROG_ENTRY);
-	return c.flags;
-}
-
-#else
-
-__noinline u32 rt_code_flags_at(u32 shadow, u64 addr)
-{
-	struct rt_look l = {};
-
-	if (rt_look_again(shadow, &l))
-		return 0;
-	__builtin_memset(&l.sh->ref, 0, sizeof(l.sh->ref));
-	l.sh->ref.addr = addr;
-	if (addr)
-		rt_code_get(l.t, l.sh, l.po, &l.sh->ref, RT_PROG_ENTRY);
-	return l.sh->ref.flags;
-}
-
-static __always_inline u32 rt_code_flags(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
-{
-	return rt_code_flags_at(sh->self, addr);
-}
-
-#endif
-
 /* ---- a look ---- */
-
-/* A frame that is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
-static __always_inline int rt_look_entry(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po, u64 entry)
-{
-	long at = rt_frame_fetch(sh, entry, entry);
-	struct rt_look l = {.t = t, .s = s, .sh = sh, .po = po};
-	struct rt_walk_entry *w = &sh->w[0];
-
-	if (at < 0)
-		return 0;
-	w->addr = entry;
-	w->code = rt_frame_code(sh, po, at);
-	w->ident = rt_frame_ident(rt_frame_field(sh, at, po->frame_func), rt_frame_field(sh, at, po->frame_globals));
-	w->instr = rt_frame_field(sh, at, po->frame_instr);
-	sh->st.pos = sh->depth;
-	rt_push(&l, 0);
-	sh->depth = sh->st.pos;
-	return 0;
-}
 
 /* Looks at the current thread's stack. `entry`: a frame that is about to begin (entry probe), or 0. */
 static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
@@ -212,8 +160,22 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 		seen->sig = t->sig;
 		return 0;
 	}
-	if (entry && sh->depth < RT_DEPTH && !sh->gap)
-		rt_look_entry(t, s, sh, po, entry);
+	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
+		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
+		long at = rt_frame_fetch(sh, entry, entry);
+		struct rt_look l = {.t = t, .sh = sh, .po = po};
+		struct rt_walk_entry *w = &sh->w[0];
+
+		if (at >= 0) {
+			w->addr = entry;
+			w->code = rt_frame_code(sh, po, at);
+			w->ident = rt_frame_ident(rt_frame_field(sh, at, po->frame_func), rt_frame_field(sh, at, po->frame_globals));
+			w->instr = rt_frame_field(sh, at, po->frame_instr);
+			sh->st.pos = sh->depth;
+			rt_push(&l, 0);
+			sh->depth = sh->st.pos;
+		}
+	}
 	seen->node = sh->st.node;
 	seen->sig = sh->st.sig;
 	seen->flags = 0;
@@ -237,8 +199,9 @@ static __always_inline int rt_look_here(struct rt_thread *t, struct rt_space *s,
 #ifndef RT_OLD_KERNEL
 
 #define rt_look rt_look_here
+#define rt_code_find(t, sh, po) rt_code_get(t, sh, po, &(sh)->ref, RT_PROG_ENTRY)
 
-#else /* a function of numbers: checked once a program */
+#else /* functions of numbers, each checked once a program */
 
 __noinline int rt_look_at(u32 thread, u32 slot, u32 prog, u64 entry)
 {
@@ -254,6 +217,14 @@ static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 
 	*seen = t->seen;
 	return 0;
 }
+
+__noinline int rt_code_find_at(u32 shadow)
+{
+	struct rt_look l = {};
+
+	return rt_look_again(shadow, &l) ? -1 : rt_code_get(l.t, l.sh, l.po, &l.sh->ref, RT_PROG_ENTRY);
+}
+#define rt_code_find(t, sh, po) rt_code_find_at((sh)->self)
 
 #endif
 
@@ -295,19 +266,20 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->maj_flt = rt_of(task, maj_flt);
 }
 
-/* Charges d (or just notes the look, if it moved no page) to what was seen. */
-static __always_inline void rt_charge_here(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
-				      u64 now, const struct rt_seen *seen, const struct rt_delta *d)
+/* Charges t->delta (or just notes the look, if it moved no page) to what was seen. */
+static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64 now, const struct rt_seen *seen)
 {
+	struct task_struct *task = rt_current_task();
+	const struct rt_delta *d = &t->delta;
 	struct rt_run *run = &t->run;
 	bool edge = seen->sig != t->sig || (seen->flags & RT_RUN_ENTRY);
-	u32 k = d->kind;
+	u32 k = d->kind, slot = t->slot;
 
 	if (!d->pages && !edge) {
 		t->seen_ns = now;
 		if (run->active)
 			run->last_ns = now;
-		return;
+		return 0;
 	}
 	t->sig = seen->sig;
 	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
@@ -332,6 +304,7 @@ static __always_inline void rt_charge_here(struct rt_thread *t, struct rt_space 
 		if (total > run->max_pages)
 			run->max_pages = total;
 	}
+	return 0;
 }
 
 #ifndef RT_OLD_KERNEL
@@ -345,18 +318,13 @@ __noinline int rt_charge_at(u32 thread, u32 slot, u64 now)
 	struct rt_thread *t = bpf_map_lookup_elem(&threads, &thread);
 	struct rt_space *s = rt_space_at(slot);
 
-	if (t && s)
-		rt_charge_here(t, s, slot, rt_current_task(), now, &t->seen, &t->delta);
-	return 0;
+	return t && s ? rt_charge_here(t, s, now, &t->seen) : 0;
 }
 
-/* `task` is the current one wherever this is called. */
-static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
-				      u64 now, const struct rt_seen *seen, const struct rt_delta *d)
+static __always_inline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now, const struct rt_seen *seen)
 {
 	t->seen = *seen;
-	t->delta = *d;
-	rt_charge_at(t->key, slot, now);
+	return rt_charge_at(t->key, s->slot, now);
 }
 
 #endif
@@ -365,11 +333,11 @@ static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u
 static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u32 prog)
 {
 	struct rt_seen seen = {};
-	struct rt_delta d = {};
 
 	t->busy = 1;
+	t->delta.pages = 0;
 	rt_look(t, s, prog, 0, &seen);
-	rt_charge(t, s, t->slot, task, bpf_ktime_get_ns(), &seen, &d);
+	rt_charge(t, s, bpf_ktime_get_ns(), &seen);
 	t->busy = 0;
 	return 0;
 }

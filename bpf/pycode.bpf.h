@@ -84,60 +84,52 @@ RT_GLOBAL int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, stru
 
 struct rt_hash {
 	struct rt_code_scratch *scratch; /* the bytes are at its data[0] */
-	u64 last1, last2; /* hash since the last and the last but one '/' */
-	u64 all;
 };
 
 static long rt_hash_byte(u32 i, struct rt_hash *h)
 {
+	struct rt_code_scratch *sc = h->scratch;
 	u64 c;
 
 	if (i >= RT_QUALNAME_MAX + RT_FILENAME_MAX)
 		return 1;
-	c = h->scratch->data[i];
-	h->all = (h->all ^ c) * RT_FNV_PRIME;
+	c = sc->data[i];
+	sc->all = (sc->all ^ c) * RT_FNV_PRIME;
 	if (c == '/') {
-		h->last2 = (h->last1 ^ c) * RT_FNV_PRIME;
-		h->last1 = RT_FNV_BASIS;
+		sc->last2 = (sc->last1 ^ c) * RT_FNV_PRIME;
+		sc->last1 = RT_FNV_BASIS;
 	} else {
-		h->last2 = (h->last2 ^ c) * RT_FNV_PRIME;
-		h->last1 = (h->last1 ^ c) * RT_FNV_PRIME;
+		sc->last2 = (sc->last2 ^ c) * RT_FNV_PRIME;
+		sc->last1 = (sc->last1 ^ c) * RT_FNV_PRIME;
 	}
 	return 0;
 }
 
 #ifndef RT_OLD_KERNEL
 
-static __always_inline void rt_hash_run(struct rt_hash *h, u32 key, u32 n)
+static __always_inline void rt_hash(struct rt_code_scratch *sc, u32 key, u32 bytes)
 {
-	h->all = h->last1 = h->last2 = RT_FNV_BASIS;
-	bpf_loop(n, rt_hash_byte, h, 0);
+	struct rt_hash h = {.scratch = sc};
+
+	sc->all = sc->last1 = sc->last2 = RT_FNV_BASIS;
+	bpf_loop(bytes, rt_hash_byte, &h, 0);
 }
 
 #else
 
-/* A function of numbers, checked once by itself: it leaves the hashes with the bytes. */
-__noinline int rt_hash_steps(u32 key, u32 n)
+__noinline int rt_hash_at(u32 key, u32 bytes)
 {
-	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
-	struct rt_hash h = {.scratch = sc, .all = RT_FNV_BASIS, .last1 = RT_FNV_BASIS, .last2 = RT_FNV_BASIS};
+	struct rt_hash h = {.scratch = bpf_map_lookup_elem(&code_scratch, &key)};
+	struct rt_code_scratch *sc = h.scratch;
 
 	if (!sc)
 		return 0;
-	rt_loop(n, RT_FILENAME_MAX, rt_hash_byte, &h);
-	sc->hash[0] = h.all;
-	sc->hash[1] = h.last1;
-	sc->hash[2] = h.last2;
+	sc->all = sc->last1 = sc->last2 = RT_FNV_BASIS;
+	rt_loop(bytes, RT_FILENAME_MAX, rt_hash_byte, &h);
 	return 0;
 }
 
-static __always_inline void rt_hash_run(struct rt_hash *h, u32 key, u32 n)
-{
-	rt_hash_steps(key, n);
-	h->all = h->scratch->hash[0];
-	h->last1 = h->scratch->hash[1];
-	h->last2 = h->scratch->hash[2];
-}
+#define rt_hash(sc, key, bytes) rt_hash_at(key, bytes)
 
 #endif
 
@@ -171,16 +163,26 @@ static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, str
 	s->bytes = len * s->width;
 }
 
+/* n, or max if it is more: the register that was compared is the one that is used, which is what verifiers follow. */
+#define rt_upto(n, max)                         \
+	({                                      \
+		u64 n_ = (n);                   \
+		asm volatile("" : "+r"(n_));    \
+		if (n_ > (max))                 \
+			n_ = (max);             \
+		asm volatile("" : "+r"(n_));    \
+		n_;                             \
+	})
+
 /* Copies names (and the line table, if it is wanted) of a new code object and sends them. Sets c->flags. */
 RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c, u32 prog)
 {
 	u32 key = bpf_get_smp_processor_id() * RT_PROG_KINDS + (prog & (RT_PROG_KINDS - 1));
 	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
 	struct rt_rec_code *r;
-	struct rt_hash h = {};
-	rt_len ql, fl, tl = 0, size;
-	u32 flags = 0;
-	u64 n;
+	struct rt_str *q, *f;
+	u32 ql, fl, tl = 0, flags = 0, size;
+	u64 hq, n;
 
 	if (!t || !po || !c)
 		return 0;
@@ -188,11 +190,10 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 		rt_count(RT_C_LOST_CODE);
 		return 0;
 	}
-	RT_LOOK_VAR(struct rt_str, q, &sc->q);
-	RT_LOOK_VAR(struct rt_str, f, &sc->f);
-	RT_LOOK_VAR(u64, hq, &sc->name_hash);
 	sc->busy = 1;
 	r = &sc->rec;
+	q = &sc->q;
+	f = &sc->f;
 	rt_str_read(po, c->qualname, q);
 	rt_str_read(po, c->filename, f);
 	if (!q->width || !f->width)
@@ -208,37 +209,34 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 		fl = RT_FILENAME_MAX;
 		flags |= RT_CODE_FILE_CUT;
 	}
-	if (ql && bpf_probe_read_user(sc->data, ql, (void *)q->data))
+	if (ql && bpf_probe_read_user(sc->data, rt_upto(ql, RT_QUALNAME_MAX), (void *)q->data))
 		flags |= RT_CODE_UNREADABLE;
-	h.scratch = sc;
-	rt_hash_run(&h, key, ql);
-	*hq = h.all;
+	rt_hash(sc, key, ql);
+	hq = sc->all;
 	/* The file is hashed at the start of the buffer, then copied behind the name for good. */
-	if (fl && bpf_probe_read_user(sc->data, fl, (void *)f->data))
+	if (fl && bpf_probe_read_user(sc->data, rt_upto(fl, RT_FILENAME_MAX), (void *)f->data))
 		flags |= RT_CODE_UNREADABLE;
 	if (fl && sc->data[0] == '<' && sc->data[1] != 'f')
 		c->flags |= RT_CODE_IS_VOLATILE; /* "<string>", "<stdin>", ...; not "<frozen ...>" */
-	rt_hash_run(&h, key, fl);
+	rt_hash(sc, key, fl);
 	if (q->ascii && f->ascii)
-		c->flags |= rt_name_lookup(RT_NAME_KEY0(*hq)) | rt_name_lookup(RT_NAME_KEY1(*hq, h.last1)) |
-			    rt_name_lookup(RT_NAME_KEY2(*hq, h.last2));
+		c->flags |= rt_name_lookup(RT_NAME_KEY0(hq)) | rt_name_lookup(RT_NAME_KEY1(hq, sc->last1)) |
+			    rt_name_lookup(RT_NAME_KEY2(hq, sc->last2));
 	else /* not compared here: user space decides */
 		c->flags |= RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT;
 	if (c->flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT))
 		flags |= RT_CODE_NAMED;
 	if (ql)
-		bpf_probe_read_user(sc->data, ql, (void *)q->data);
+		bpf_probe_read_user(sc->data, rt_upto(ql, RT_QUALNAME_MAX), (void *)q->data);
 	barrier();
-	if (fl <= RT_FILENAME_MAX && ql <= RT_QUALNAME_MAX && fl)
-		bpf_probe_read_user(sc->data + ql, fl, (void *)f->data);
+	if (fl)
+		bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX), rt_upto(fl, RT_FILENAME_MAX), (void *)f->data);
 	flags |= RT_CODE_TABLE_ABSENT;
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
 		n = rt_user_u64(c->linetable + po->bytes_size);
 		tl = n > RT_LINETABLE_MAX ? RT_LINETABLE_MAX : n;
-		/* One comparison with `tl` itself: of "tl - 1 < max", which compilers make of two, some verifiers (6.18) learn nothing about it. */
-		asm volatile("" : "+r"(tl));
-		if (ql <= RT_QUALNAME_MAX && fl <= RT_FILENAME_MAX && n && tl <= RT_LINETABLE_MAX &&
-		    !bpf_probe_read_user(sc->data + ql + fl, tl, (void *)(c->linetable + po->bytes_data))) {
+		if (n && !bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX) + rt_upto(fl, RT_FILENAME_MAX), rt_upto(tl, RT_LINETABLE_MAX),
+					      (void *)(c->linetable + po->bytes_data))) {
 			flags &= ~RT_CODE_TABLE_ABSENT;
 			if (n > RT_LINETABLE_MAX)
 				flags |= RT_CODE_TABLE_CUT;

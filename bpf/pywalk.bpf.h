@@ -22,13 +22,12 @@
 
 struct rt_look {
 	struct rt_thread *t;
-	struct rt_space *s;
 	struct rt_shadow *sh;
 	const struct rt_pyoff *po;
 };
 
 #ifdef RT_OLD_KERNEL
-/* A look in progress, from the number of its shadow: for a step of a loop over its frames. Steps do not need l->s. */
+/* A look in progress, from the number of its shadow: for a step of a loop over its frames. */
 static __always_inline int rt_look_again(u32 shadow, struct rt_look *l)
 {
 	u32 thread, pyoff;
@@ -284,67 +283,56 @@ static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shado
 	return rt_code_get(l->t, sh, l->po, c, sh->st.prog);
 }
 
-/* Where w[n] comes from, and where it goes. */
-struct rt_push_at {
-	struct rt_walk_entry *w;
+enum rt_push_parts { RT_PUSH_CODE = 1, RT_PUSH_NODE = 2 };
+
+/* Puts w[n] on the shadow: its code object and node get their numbers here. `parts`, a constant: one after the other where the stack is too small for both. */
+static __always_inline int rt_push_parts(struct rt_look *l, u32 n, u32 parts)
+{
+	struct rt_shadow *sh = l->sh;
+	struct rt_thread *t = l->t;
+	struct rt_code_ref *c = &sh->ref;
 	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
+	struct rt_walk_entry *w;
+	u32 pos = sh->st.pos, instr, parent = sh->st.node;
 	u8 *flags;
-};
 
-static __always_inline bool rt_push_find(struct rt_look *l, u32 n, struct rt_push_at *at)
-{
-	struct rt_shadow *sh = l->sh;
-	u32 pos = sh->st.pos;
-
-	at->f = rt_at(sh->f, RT_DEPTH, pos);
-	at->e = rt_at(sh->e, RT_DEPTH, pos);
-	at->w = rt_at(sh->w, RT_DEPTH, n);
-	at->flags = rt_at(sh->code_flags, RT_DEPTH, pos);
-	return at->f && at->e && at->w && at->flags;
-}
-
-/* Its code object gets its number here, */
-static __always_inline void rt_push_name(struct rt_look *l, const struct rt_push_at *at, struct rt_code_ref *c)
-{
-	struct rt_shadow *sh = l->sh;
-	u32 pos = sh->st.pos;
-
-	if (!at->w->code)
-		return;
-	c->addr = at->w->code;
-	if (rt_push_code(l, at->f, at->e, at->w, *at->flags, c)) {
-		c->id = RT_CODE_UNKNOWN;
-		if (pos < sh->st.unknown) {
-			rt_count(RT_C_FRAME_UNKNOWN);
-			sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
+	f = rt_at(sh->f, RT_DEPTH, pos);
+	e = rt_at(sh->e, RT_DEPTH, pos);
+	w = rt_at(sh->w, RT_DEPTH, n);
+	flags = rt_at(sh->code_flags, RT_DEPTH, pos);
+	if (!f || !e || !w || !flags)
+		return 0;
+	if (parts & RT_PUSH_CODE) {
+		c->id = c->flags = 0;
+		c->fp = 0;
+	}
+	if (w->code && (parts & RT_PUSH_CODE)) {
+		c->addr = w->code;
+		if (rt_push_code(l, f, e, w, *flags, c)) {
+			c->id = RT_CODE_UNKNOWN;
+			if (pos < sh->st.unknown) {
+				rt_count(RT_C_FRAME_UNKNOWN);
+				sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
+			}
 		}
 	}
-}
-
-/* and its node. */
-static __always_inline void rt_push_node(struct rt_look *l, const struct rt_push_at *at, const struct rt_code_ref *c)
-{
-	struct rt_shadow *sh = l->sh;
-	struct rt_walk_entry *w = at->w;
-	struct rt_shadow_frame *f = at->f;
-	struct rt_shadow_entry *e = at->e;
-	u32 pos = sh->st.pos, instr, parent = sh->st.node;
-
+	if (!(parts & RT_PUSH_NODE))
+		return 0;
 	if (w->code) {
 		instr = w->instr - w->code - l->po->code_adaptive;
 		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
 		if (pos && (c->flags & RT_CODE_IS_VOLATILE)) {
 			u32 v = sh->n_volatile;
 
-			u16 *last = rt_at(sh->volatile_at, RT_VOLATILE, v);
+			u16 *at = rt_at(sh->volatile_at, RT_VOLATILE, v);
 
-			if (last) { /* more are not remembered: rotation finds them late */
-				*last = pos;
+			if (at) { /* more are not remembered: rotation finds them late */
+				*at = pos;
 				sh->n_volatile = v + 1;
 			}
 		}
-		sh->st.node = rt_node_get(l->t->image, l->t->tid, parent, c->id, instr);
+		sh->st.node = rt_node_get(t->image, t->tid, parent, c->id, instr);
 		if (c->flags & RT_CODE_IS_STATEMENT)
 			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | instr, c->id) >> 7) | 1;
 		else if (c->flags & RT_CODE_IS_FUNCTION)
@@ -356,58 +344,39 @@ static __always_inline void rt_push_node(struct rt_look *l, const struct rt_push
 	e->code = w->code;
 	e->fp = (u32)c->fp;
 	e->code_id = sh->st.unknown == pos ? 0 : c->id;
-	*at->flags = c->flags;
+	*flags = c->flags;
 	e->node = sh->st.node;
 	e->sig = sh->st.sig;
 	rt_chunk_note(sh, pos, w->addr);
 	sh->index[rt_index_hash(w->addr)] = pos;
 	sh->st.pos = pos + 1;
+	return 0;
 }
 
-/* Puts w[n] on the shadow. */
 #ifndef RT_OLD_KERNEL
 
-static __always_inline int rt_push(struct rt_look *l, u32 n)
+#define rt_push(l, n) rt_push_parts(l, n, RT_PUSH_CODE | RT_PUSH_NODE)
+
+#else
+
+static long rt_push_code_part(u32 n, struct rt_look *l)
 {
-	struct rt_code_ref c = {};
-	struct rt_push_at at;
-
-	if (!rt_push_find(l, n, &at))
-		return 0;
-	rt_push_name(l, &at, &c);
-	rt_push_node(l, &at, &c);
-	return 0;
+	return rt_push_parts(l, n, RT_PUSH_CODE);
 }
+RT_LOOK_STEPS(rt_push_code_part, 1)
 
-#else /* in two functions of numbers, with the reference to the code object in the shadow: the stack is too small for one */
-
-static long rt_push_first(u32 n, struct rt_look *l)
+static long rt_push_node_part(u32 n, struct rt_look *l)
 {
-	struct rt_push_at at;
-
-	__builtin_memset(&l->sh->ref, 0, sizeof(l->sh->ref));
-	if (rt_push_find(l, n, &at))
-		rt_push_name(l, &at, &l->sh->ref);
-	return 0;
+	return rt_push_parts(l, n, RT_PUSH_NODE);
 }
-RT_LOOK_STEPS(rt_push_first, 1)
-
-static long rt_push_second(u32 n, struct rt_look *l)
-{
-	struct rt_push_at at;
-
-	if (rt_push_find(l, n, &at))
-		rt_push_node(l, &at, &l->sh->ref);
-	return 0;
-}
-RT_LOOK_STEPS(rt_push_second, 1)
+RT_LOOK_STEPS(rt_push_node_part, 1)
 
 static __always_inline int rt_push(struct rt_look *l, u32 n)
 {
 	u32 shadow = l->sh->self;
 
-	rt_push_first_steps(shadow, n);
-	return rt_push_second_steps(shadow, n);
+	rt_push_code_part_steps(shadow, n);
+	return rt_push_node_part_steps(shadow, n);
 }
 
 #endif
@@ -443,7 +412,7 @@ static long rt_push_inner(u32 i, struct rt_look *l)
 
 RT_INNER int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
-	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_look look = {.t = t, .sh = sh, .po = po}, *l = &look;
 
 	if (!t || !s || !sh || !po)
 		return -1;
@@ -470,10 +439,9 @@ RT_INNER int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shad
 static __noinline int rt_recheck(struct rt_look *l, u32 i)
 {
 	struct rt_shadow *sh = l->sh;
-	RT_LOOK_VAR(struct rt_code_ref, c, &sh->ref);
+	struct rt_code_ref *c = &sh->ref;
 	struct rt_shadow_entry *e;
 
-	__builtin_memset(c, 0, sizeof(*c));
 	if (i >= sh->st.k)
 		return 0;
 	e = rt_at(sh->e, RT_DEPTH, i);
@@ -544,7 +512,7 @@ static long rt_forget_volatile(u32 i, struct rt_look *l)
 #define RT_WALK_DEEP 1
 #define RT_WALK_IS_DEEP -2
 
-/* Steps 1 and 2: which frames of the shadow stay (their number), and the others in w. Or -1 if it could not be read, or RT_WALK_IS_DEEP. */
+/* Steps 1 and 2: how many frames of the shadow stay; the others are in w. Or -1 if the stack could not be read, or RT_WALK_IS_DEEP. */
 static __always_inline int rt_walk_meet(struct rt_look *l, u32 root)
 {
 	struct rt_shadow *sh = l->sh;
@@ -601,7 +569,7 @@ RT_LOOK_NUMBER(rt_walk_meet)
  * a shadow holds (rt_walk_all is for those). */
 RT_INNER int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
-	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_look look = {.t = t, .sh = sh, .po = po}, *l = &look;
 	struct rt_shadow_entry *e;
 	u32 keep;
 	int met;
@@ -617,7 +585,7 @@ RT_INNER int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *
 	sh->st.pos = keep;
 	sh->st.unknown = RT_DEPTH;
 	if (keep < sh->depth && sh->n_volatile)
-		rt_loop(RT_DEPTH, RT_DEPTH, rt_forget_volatile, l);
+		rt_loop(RT_DEPTH, RT_VOLATILE + 1, rt_forget_volatile, l);
 	e = keep ? rt_at(sh->e, RT_DEPTH, keep - 1) : NULL;
 	if (e) {
 		u8 *chunk = rt_at(sh->chunk_of, RT_DEPTH, keep - 1);
@@ -692,16 +660,14 @@ RT_GLOBAL u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const stru
 	return 0;
 }
 
-#define RT_TSTATE_BYTES 128
-
 /* The current frame of the thread, and its thread state: by the one found last time if it is still this thread's (one read for both fields). */
 static RT_APART u64 rt_current_frame(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
 {
-	u64 bytes[RT_TSTATE_BYTES / 8], at = 0;
+	u64 *bytes = t->tstate_bytes, at = 0;
 	u32 o_frame = po->tstate_frame, o_id = po->tstate_thread_id, base = o_frame & ~7u;
 
 	if (!t->tstate || o_id < base || o_id - base > RT_TSTATE_BYTES - 8 ||
-	    bpf_probe_read_user(bytes, sizeof(bytes), (void *)(t->tstate + base)) ||
+	    bpf_probe_read_user(bytes, RT_TSTATE_BYTES, (void *)(t->tstate + base)) ||
 	    bytes[((o_id - base) / 8) & (RT_TSTATE_BYTES / 8 - 1)] != fsbase) {
 		if (!rt_tstate_find(t, s, po, fsbase))
 			return 0;

@@ -8,11 +8,19 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* The third argument of rss_stat, up to 6.1: what the mm's counter is now. One load from the context, as the verifier wants it. */
+static __always_inline s64 rt_arg_count(void *ctx)
+{
+	s64 count;
+
+	asm volatile("%0 = *(u64 *)(%1 + 16)" : "=r"(count) : "r"(ctx));
+	return count;
+}
+
 SEC("tp_btf/rss_stat")
 int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 {
 	u32 kind = rt_kind_of(member), slot = 0;
-	struct rt_cpu *cpu = NULL;
 	struct task_struct *task;
 	struct rt_thread *t;
 	struct rt_space *s;
@@ -21,20 +29,20 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 
 	if (kind == RT_KINDS)
 		return 0;
-	s = rt_event_space((u64)mm, &cpu, &slot);
+	s = rt_event_space((u64)mm, &slot);
 	if (!s)
 		return 0;
 	task = rt_current_task();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
-	if (cfg.split) { /* its third argument is what the counter is now */
-		count = (s64)rt_argument(ctx, 2);
+	if (cfg.split) {
+		count = rt_arg_count(ctx);
 		percpu = 0;
 	} else {
 		rt_mm_counter(mm, member, count, percpu);
 	}
-	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
+	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
 
 SEC("raw_tp/rss_stat")
@@ -42,7 +50,6 @@ int rss_stat_raw(u64 *ctx)
 {
 	struct mm_struct *mm = (struct mm_struct *)ctx[0];
 	u32 kind = rt_kind_of((int)ctx[1]), slot = 0;
-	struct rt_cpu *cpu = NULL;
 	struct task_struct *task;
 	struct rt_thread *t;
 	struct rt_space *s;
@@ -51,18 +58,18 @@ int rss_stat_raw(u64 *ctx)
 
 	if (kind == RT_KINDS)
 		return 0;
-	s = rt_event_space((u64)mm, &cpu, &slot);
+	s = rt_event_space((u64)mm, &slot);
 	if (!s)
 		return 0;
 	if (cfg.split)
-		count = (s64)rt_argument(ctx, 2);
+		count = rt_arg_count(ctx);
 	else if (rt_mm_counter_read(mm, kind, &count, &percpu))
 		return 0;
 	task = rt_current_task();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
-	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
+	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
 
 /* handle_mm_fault, mm/memory.c: every fault of a user page, also those that the kernel makes for somebody (pinning, MAP_POPULATE). */
@@ -116,8 +123,6 @@ int BPF_PROG(process_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	if (cfg.mm_source != RT_MM_RSS_STAT)
-		rt_exit_poll(task);
 	rt_on_exit(task);
 	return rt_thread_drop(task);
 }
@@ -214,20 +219,21 @@ int eval_entry(struct pt_regs *ctx)
 	if (!po)
 		return 0;
 	rt_count(RT_C_ENTRY_HITS);
-	if (cfg.mm_source == RT_MM_TRACEPOINT)
-		rt_poll(t, s, RT_PROG_ENTRY, 0);
 	sh = rt_shadow_make(task, t, s);
 	if (!sh)
 		return 0;
-	RT_LOOK_VAR(struct rt_delta, d, &t->delta);
 	t->busy = 1;
+	t->delta.pages = 0;
 	rt_root_check(s);
-	if (rt_code_flags(t, sh, po, rt_user_u64(frame + po->frame_code)) & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) {
+	sh->ref.addr = rt_user_u64(frame + po->frame_code);
+	sh->ref.flags = 0;
+	if (sh->ref.addr)
+		rt_code_find(t, sh, po);
+	if (sh->ref.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) {
 		rt_look(t, s, RT_PROG_ENTRY, frame, &seen);
 		if (!seen.flags) {
 			seen.flags = RT_RUN_ENTRY;
-			__builtin_memset(d, 0, sizeof(*d));
-			rt_charge(t, s, t->slot, task, bpf_ktime_get_ns(), &seen, d);
+			rt_charge(t, s, bpf_ktime_get_ns(), &seen);
 		}
 	}
 	t->busy = 0;

@@ -171,7 +171,7 @@ struct rt_run {
 	u64 min_flt, maj_flt; /* of the task at the begin */
 };
 
-/* Pages that moved. */
+/* What one event moved. */
 struct rt_delta {
 	s64 pages;
 	s64 before[RT_KINDS];
@@ -179,6 +179,8 @@ struct rt_delta {
 	u32 kind;
 	u32 prog; /* enum rt_prog_kind: who found it */
 };
+
+#define RT_TSTATE_BYTES 128 /* of a PyThreadState: its frame and its thread_id lie so near */
 
 /* What a look saw. */
 struct rt_seen {
@@ -199,14 +201,15 @@ struct rt_thread {
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
 	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
+	u64 tstate_bytes[RT_TSTATE_BYTES / 8]; /* a look's, and its change: too much for the programs' stack */
+	struct rt_delta delta;
 	u64 faults; /* sources on faults: the task's number of faults at the last one seen */
 	struct rt_run run;
 #ifdef RT_OLD_KERNEL /* storage.bpf.h */
 	u64 start; /* when the task began */
 	u32 key;
 	u32 shadow; /* index plus one, 0: none yet */
-	struct rt_seen seen; /* last, */
-	struct rt_delta delta; /* and what is charged to it */
+	struct rt_seen seen; /* last */
 #endif
 };
 
@@ -221,15 +224,6 @@ struct rt_thread {
 #define RT_CHUNKS 64	    /* windows told apart (a power of two) */
 #define RT_FIELD_MASK 127
 #define RT_VOLATILE 96	    /* frames with volatile code objects that are remembered by position; more: all are checked */
-
-struct rt_code_ref { /* of one code object in the target */
-	u64 addr;
-	u64 fp;
-	u64 filename, qualname, linetable;
-	s32 firstlineno;
-	u32 id;
-	u32 flags; /* enum rt_code_cache_flags */
-};
 
 struct rt_shadow_frame { /* what a look compares: nothing else is touched for a frame that stays */
 	u64 addr;
@@ -270,8 +264,18 @@ struct rt_walk_state {
 	u32 chunk; /* push: of the last frame pushed */
 };
 
+struct rt_code_ref { /* of one code object in the target */
+	u64 addr;
+	u64 fp;
+	u64 filename, qualname, linetable;
+	s32 firstlineno;
+	u32 id;
+	u32 flags; /* enum rt_code_cache_flags */
+};
+
 struct rt_shadow {
 	struct rt_walk_state st;
+	struct rt_code_ref ref; /* of the frame being pushed or checked: too much for the programs' stack */
 	u32 depth;
 	u32 gap; /* the stack was deeper than RT_DEPTH: nothing can be kept from one look to the next */
 	u32 root;
@@ -294,7 +298,6 @@ struct rt_shadow {
 	u32 self;   /* its own index, */
 	u32 thread; /* its thread's key, */
 	u32 pyoff;  /* its interpreter's layout: where a step of a loop finds them again */
-	struct rt_code_ref ref; /* the code object of the frame that is being pushed */
 #endif
 };
 
@@ -415,12 +418,10 @@ struct rt_str {
 struct rt_code_scratch {
 	u32 busy;
 	u32 pad;
+	struct rt_str q, f; /* qualname, file */
+	u64 all, last1, last2; /* hash of the whole, since the last and since the last but one '/' */
 	struct rt_rec_code rec;
 	u8 data[RT_CODE_DATA + 16];
-#ifdef RT_OLD_KERNEL
-	u64 hash[3], name_hash;
-	struct rt_str q, f;
-#endif
 };
 
 struct {
