@@ -79,6 +79,7 @@ struct percpu_counter { /* mm_struct.rss_stat from 6.2 on: f1a7941243c1 */
 struct mm_struct {
 	struct percpu_counter rss_stat[4];
 	unsigned long start_code;
+	unsigned long arg_start, arg_end;
 	struct file *exe_file;
 };
 

@@ -6,6 +6,7 @@
 #define RT_LIFE_BPF_H
 
 #include "look.bpf.h"
+#include "wait.bpf.h"
 
 enum rt_target { /* values of the map `targets` */
 	RT_TARGET_ADOPT = 1, /* runs already */
@@ -124,6 +125,7 @@ static __always_inline void rt_space_leave(struct rt_space *s)
 static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image, u32 birth)
 {
 	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct rt_space *s;
 
 	if (!t) /* the kernel's reserve was empty; the failed request has had it refilled */
 		t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -132,10 +134,20 @@ static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task,
 		rt_count(birth == RT_BIRTH_ATTACH ? RT_C_GLANCE_FAILED : RT_C_SHADOW_NOMEM);
 		return NULL;
 	}
+	s = rt_space_at(slot);
 	t->slot = slot;
 	t->image = image;
+	t->space_image = s ? s->image : image;
 	t->tid = task->pid;
 	return t;
+}
+
+/* The address space of a thread that was seen before, or NULL: it was given up (rt_drop_image), and its slot may be another one's. */
+static __always_inline struct rt_space *rt_thread_space(const struct rt_thread *t)
+{
+	struct rt_space *s = rt_space_at(t->slot);
+
+	return s && s->image == t->space_image ? s : NULL;
 }
 
 static __always_inline u32 rt_image_new(void)
@@ -188,7 +200,7 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 
 	if (!pt)
 		return 0;
-	ps = rt_space_at(pt->slot);
+	ps = rt_thread_space(pt);
 	if (!ps)
 		return 0;
 	/* What the parent did up to now, and the phase it is in, come before its child, be it a thread or a process. */
@@ -233,24 +245,22 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	struct rt_shadow *sh;
 	struct rt_space *s;
 	u64 now = bpf_ktime_get_ns();
-	u32 slot, image, prev = 0, tgid = task->tgid, *target;
+	u32 slot, image, prev = 0, tgid = task->tgid, waiting = READ_ONCE(globals.waiting), *target;
 
-	if (!t) {
+	s = t ? rt_thread_space(t) : NULL;
+	if (s) {
+		prev = t->image;
+		rt_emit_run(t, &t->run, task, s->image);
+		if (s->image == t->image) {
+#pragma unroll
+			for (u32 c = 1; c < RT_CAUSES; c++)
+				rt_emit_remote(s, c);
+		}
+		rt_space_leave(s);
+	} else if (!waiting) {
 		target = bpf_map_lookup_elem(&targets, &tgid);
 		if (!target || *target != RT_TARGET_EXEC)
 			return 0;
-	} else {
-		prev = t->image;
-		s = rt_space_at(t->slot);
-		if (s) {
-			rt_emit_run(t, &t->run, task, s->image);
-			if (s->image == t->image) {
-#pragma unroll
-				for (u32 c = 1; c < RT_CAUSES; c++)
-					rt_emit_remote(s, c);
-			}
-			rt_space_leave(s);
-		}
 	}
 	image = rt_image_new();
 	slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE);
@@ -269,6 +279,8 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	if (sh)
 		sh->depth = 0;
 	rt_bin_check(s);
+	if (waiting)
+		rt_emit_args(s->mm, image, tgid, now);
 	rt_emit_proc(s, task, image, RT_BIRTH_EXEC, 0, 0, prev, now, NULL);
 	return 0;
 }
@@ -287,7 +299,7 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 
 	if (!t)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	rt_emit_run(t, &t->run, task, s->image);

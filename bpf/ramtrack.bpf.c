@@ -240,7 +240,7 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
 	struct rt_rec_rename *r;
 
-	if (!t)
+	if (!t || !rt_thread_space(t))
 		return 0;
 	r = rt_reserve(struct rt_rec_rename, RT_C_LOST_LIFE);
 	if (!r)
@@ -368,7 +368,7 @@ int flush_tasks(struct bpf_iter__task *ctx)
 	t = bpf_task_storage_get(&threads, task, NULL, 0);
 	if (!t)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (s && t->run.active)
 		rt_emit_run(t, &t->run, task, s->image);
 	return 0;
@@ -394,6 +394,16 @@ int setup_cpu(void *ctx)
 	offset = element - base;
 	cpu->offset = offset;
 	bpf_map_update_elem(&cpu_offset, &id, &offset, BPF_ANY);
+	return 0;
+}
+
+/* While a process is waited for: gives up the address space of image ctx[0], whose command line does not match. 0: frees the slots of those given up before. */
+SEC("raw_tp/drop_image")
+int drop_image(u64 *ctx)
+{
+	u64 image = ctx[0];
+
+	bpf_loop(RT_MAX_SPACES, rt_drop_one, &image, 0);
 	return 0;
 }
 
