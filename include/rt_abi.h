@@ -54,6 +54,7 @@ enum rt_type {
 	RT_REC_RUN = 8,		/* consecutive RSS changes (or looks) of one thread at one node */
 	RT_REC_SNAP = 9,	/* exact counters of an address space, asked for by user space */
 	RT_REC_META = 10,	/* from user space: name, executable, ... of an image */
+	RT_REC_OPENING = 12,	/* from user space: what an image held when it was attached to, one mapping's name */
 	RT_REC_ARGS = 13,	/* while a process is waited for: the command line of an exec; never comes to the core */
 };
 
@@ -224,6 +225,15 @@ struct rt_rec_meta {
 	__rt_u32 len;
 };
 static_assert(sizeof(struct rt_rec_meta) == 32, "rt_rec_meta");
+
+/* Followed by len bytes of name (src/opening.h), padded to 8. Made by user space only, all of an image one after the other, soon after its PROC record. */
+struct rt_rec_opening {
+	struct rt_hdr h;
+	__rt_u32 kind; /* enum rt_kind */
+	__rt_u32 len;
+	__rt_u64 bytes;
+};
+static_assert(sizeof(struct rt_rec_opening) == 40, "rt_rec_opening");
 
 #define RT_ARGS_MAX 4096
 

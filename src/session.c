@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "holdings.h"
 #include "json.h"
 #include "launch.h"
 #include "log.h"
@@ -37,6 +38,8 @@
 #define EAGER_TICK_NS 2000000ull /* while an interpreter is being looked for */
 #define WINDOW_NS 200000000ull	 /* records are sorted within: above the age at which a run is sent, see src/probe.c */
 #define NODES_KEPT 400000	 /* above it new tries are started */
+#define HOLDINGS_FIRST_NS 100000000ull /* for reading what targets hold, at once when they are adopted, */
+#define HOLDINGS_TICK_NS 20000000ull   /* and at each tick, for large ones */
 #define OPEN_NS 1000000000ull	 /* after the last record of what was not waited for, all records are of interest */
 #define FORGET_NS 3000000000ull	 /* and after that time the old ones are given up */
 
@@ -48,6 +51,7 @@ struct session {
 	struct rt_probe *probe;
 	struct rt_account *account;
 	struct rt_watch *watch;
+	struct rt_holdings *holdings;
 	struct rt_outputs outputs;
 	struct rt_launch launch;
 	struct rt_wait *wait;	   /* NULL: nothing is waited for, or what came before the match is over */
@@ -121,6 +125,7 @@ static void on_record(void *ctx, const void *record, size_t size)
 	if (h.type != RT_REC_PROC && h.type != RT_REC_EXIT && h.type != RT_REC_RENAME)
 		return;
 	rt_watch_record(s->watch, record, size);
+	rt_holdings_record(s->holdings, record, size);
 	s->procs_seen += h.type == RT_REC_PROC;
 	if (size < sizeof(exited) || h.type != RT_REC_EXIT)
 		return;
@@ -299,7 +304,8 @@ static int open_kernel_side(struct session *s)
 	wc.probe = s->probe;
 	wc.account = s->account;
 	s->watch = rt_watch_new(&wc);
-	if (!s->watch) {
+	s->holdings = rt_holdings_new(s->account);
+	if (!s->watch || !s->holdings) {
 		rt_log_error("out of memory");
 		return RT_ERROR;
 	}
@@ -396,6 +402,7 @@ static int adopt(struct session *s)
 	rt_probe_consume(s->probe);
 	if (status)
 		return status;
+	rt_holdings_step(s->holdings, HOLDINGS_FIRST_NS);
 	for (size_t i = 0; i < o->n_pids; i++)
 		if (is_alive((pid_t)o->pids[i]))
 			return RT_OK;
@@ -564,6 +571,7 @@ static void on_tick(struct session *s)
 		rt_log_detail("timer: %s", strerror(errno));
 	consume(s);
 	drop_others(s, now);
+	rt_holdings_step(s->holdings, HOLDINGS_TICK_NS);
 	rt_account_advance(s->account, now);
 	set_tick(s, rt_watch_tick(s->watch, now) ? EAGER_TICK_NS : TICK_NS);
 	renew(s, now);
@@ -674,6 +682,7 @@ static void tear_down(struct session *s)
 	rt_probe_close(s->probe);
 	rt_wait_free(s->wait);
 	rt_watch_free(s->watch);
+	rt_holdings_free(s->holdings);
 	rt_account_free(s->account);
 	rt_outputs_close(&s->outputs);
 	rt_profile_free(s->profile);
