@@ -32,7 +32,7 @@ BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
 LIBS     := -lbpf -lelf -lz -lyaml -ljansson
 
 # The pure core knows neither libbpf nor /proc; the edges do.
-EDGES    := probe session watch outputs launch procfs pytarget log main
+EDGES    := probe session watch holdings outputs launch procfs pytarget log main
 EDGES    += kfeat hostinfo precheck doctor doctarget
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)

@@ -225,7 +225,7 @@ static __always_inline int rt_fault_done(void)
 
 	if (!t)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	faults = task->min_flt + task->maj_flt;

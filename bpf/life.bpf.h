@@ -6,6 +6,7 @@
 #define RT_LIFE_BPF_H
 
 #include "charge.bpf.h"
+#include "wait.bpf.h"
 
 enum rt_target { /* values of the map `targets` */
 	RT_TARGET_ADOPT = 1, /* runs already */
@@ -202,7 +203,7 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 
 	if (!pt)
 		return 0;
-	ps = rt_space_at(pt->slot);
+	ps = rt_thread_space(pt);
 	if (!ps)
 		return 0;
 	/* What the parent did up to now, and the phase it is in, come before its child, be it a thread or a process. */
@@ -220,24 +221,22 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	struct rt_shadow *sh;
 	struct rt_space *s;
 	u64 now = bpf_ktime_get_ns();
-	u32 slot, image, prev = 0, tgid = task->tgid, *target;
+	u32 slot, image, prev = 0, tgid = task->tgid, waiting = READ_ONCE(globals.waiting), *target;
 
-	if (!t) {
+	s = t ? rt_thread_space(t) : NULL;
+	if (s) {
+		prev = t->image;
+		rt_emit_run(t, &t->run, task, s->image);
+		if (s->image == t->image) {
+#pragma unroll
+			for (u32 c = 1; c < RT_CAUSES; c++)
+				rt_emit_remote(s, c);
+		}
+		rt_space_leave(s);
+	} else if (!waiting) {
 		target = bpf_map_lookup_elem(&targets, &tgid);
 		if (!target || *target != RT_TARGET_EXEC)
 			return 0;
-	} else {
-		prev = t->image;
-		s = rt_space_at(t->slot);
-		if (s) {
-			rt_emit_run(t, &t->run, task, s->image);
-			if (s->image == t->image) {
-#pragma unroll
-				for (u32 c = 1; c < RT_CAUSES; c++)
-					rt_emit_remote(s, c);
-			}
-			rt_space_leave(s);
-		}
 	}
 	image = rt_image_new();
 	slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE, 0);
@@ -259,6 +258,8 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	if (sh)
 		sh->depth = 0;
 	rt_bin_check(s);
+	if (waiting)
+		rt_emit_args(s->mm, image, tgid, now);
 	rt_emit_proc(s, task, image, RT_BIRTH_EXEC, 0, 0, prev, now, NULL);
 	return 0;
 }
@@ -318,7 +319,7 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 
 	if (!t)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	if (cfg.mm_source != RT_MM_RSS_STAT)
@@ -398,7 +399,7 @@ static __always_inline int rt_announce(struct task_struct *task)
 
 	if (!t || t->told)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	if (s->flags & RT_SPACE_ADOPTING) {

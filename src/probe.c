@@ -583,6 +583,25 @@ int rt_probe_target_exec(struct rt_probe *p, pid_t pid)
 	return set_target(p, pid, TARGET_EXEC);
 }
 
+void rt_probe_wait_exec(struct rt_probe *p, bool wait)
+{
+	__atomic_store_n(&p->skel->bss->globals.waiting, (uint32_t)wait, __ATOMIC_SEQ_CST);
+}
+
+void rt_probe_drop(struct rt_probe *p, uint32_t image)
+{
+	uint64_t args[1] = {image};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = sizeof(args));
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(p->skel->progs.drop_image), &opts))
+		rt_log_detail("giving up an address space: %s", strerror(errno));
+}
+
+void rt_probe_drop_done(struct rt_probe *p)
+{
+	rt_probe_drop(p, 0);
+}
+
 /* Runs an iterator over all tasks once. */
 static int iterate(struct bpf_program *prog, const char *what)
 {
