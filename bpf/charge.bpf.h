@@ -225,7 +225,7 @@ static __always_inline int rt_fault_done(void)
 
 	if (!t)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	faults = rt_of(task, min_flt) + rt_of(task, maj_flt);

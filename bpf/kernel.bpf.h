@@ -105,6 +105,7 @@ struct list_head {
 struct mm_struct {
 	struct percpu_counter rss_stat[4];
 	unsigned long start_code;
+	unsigned long arg_start, arg_end;
 	struct file *exe_file;
 };
 

@@ -6,6 +6,7 @@
 #define RT_LIFE_BPF_H
 
 #include "charge.bpf.h"
+#include "wait.bpf.h"
 
 enum rt_target { /* values of the map `targets` */
 	RT_TARGET_ADOPT = 1, /* runs already */
@@ -27,14 +28,14 @@ struct rt_alloc {
 	u32 dead_too;
 };
 
-/* Takes the slot if it is free: 1; 0 if it is not; -1 if there is none of this number. */
+/* Takes the slot if it is free: 1; 0 if it is not. */
 RT_STEP int rt_slot_take(u32 slot, u32 dead_too)
 {
 	struct rt_space *s = rt_space_at(slot);
 	u64 mm;
 
 	if (!s)
-		return -1;
+		return 0;
 	mm = READ_ONCE(s->mm);
 	if (mm == 0 || (dead_too && mm != 1 && (s->flags & RT_SPACE_DEAD))) {
 		if (rt_swapped(&s->mm, mm, 1)) {
@@ -49,11 +50,11 @@ RT_STEP int rt_slot_take(u32 slot, u32 dead_too)
 static long rt_slot_try(u32 i, struct rt_alloc *a)
 {
 	u32 slot = (a->start + i) & (RT_MAX_SPACES - 1);
-	int taken = rt_slot_take(slot, a->dead_too);
 
-	if (taken > 0)
-		a->slot = slot;
-	return taken;
+	if (!rt_slot_take(slot, a->dead_too))
+		return 0;
+	a->slot = slot;
+	return 1;
 }
 
 /* A slot for `mm`, its counters read: RT_SLOT_NONE if there is none left. The interpreter is taken over from another slot (fork) or found anew. */
@@ -212,7 +213,7 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 
 	if (!pt)
 		return 0;
-	ps = rt_space_at(pt->slot);
+	ps = rt_thread_space(pt);
 	if (!ps)
 		return 0;
 	/* What the parent did up to now, and the phase it is in, come before its child, be it a thread or a process. */
@@ -230,24 +231,22 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	struct rt_shadow *sh;
 	struct rt_space *s;
 	u64 now = bpf_ktime_get_ns();
-	u32 slot, image, prev = 0, tgid = rt_of(task, tgid), *target;
+	u32 slot, image, prev = 0, tgid = rt_of(task, tgid), waiting = READ_ONCE(globals.waiting), *target;
 
-	if (!t) {
+	s = t ? rt_thread_space(t) : NULL;
+	if (s) {
+		prev = t->image;
+		rt_emit_run(t, &t->run, task, s->image);
+		if (s->image == t->image) {
+#pragma unroll
+			for (u32 c = 1; c < RT_CAUSES; c++)
+				rt_emit_remote(s, c);
+		}
+		rt_space_leave(s);
+	} else if (!waiting) {
 		target = bpf_map_lookup_elem(&targets, &tgid);
 		if (!target || *target != RT_TARGET_EXEC)
 			return 0;
-	} else {
-		prev = t->image;
-		s = rt_space_at(t->slot);
-		if (s) {
-			rt_emit_run(t, &t->run, task, s->image);
-			if (s->image == t->image) {
-#pragma unroll
-				for (u32 c = 1; c < RT_CAUSES; c++)
-					rt_emit_remote(s, c);
-			}
-			rt_space_leave(s);
-		}
 	}
 	image = rt_image_new();
 	slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE, 0);
@@ -269,6 +268,8 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	if (sh)
 		sh->depth = 0;
 	rt_bin_check(s);
+	if (waiting)
+		rt_emit_args(s->mm, image, tgid, now);
 	rt_emit_proc(s, task, image, RT_BIRTH_EXEC, 0, 0, prev, now, NULL);
 	return 0;
 }
@@ -328,7 +329,7 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 
 	if (!t)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	if (cfg.mm_source != RT_MM_RSS_STAT)
@@ -408,7 +409,7 @@ static __always_inline int rt_announce(struct task_struct *task)
 
 	if (!t || t->told)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	if (s->flags & RT_SPACE_ADOPTING) {

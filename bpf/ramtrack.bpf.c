@@ -103,7 +103,7 @@ SEC("tp_btf/sys_exit")
 int mm_sys_exit(void *ctx)
 {
 	struct rt_thread *t = rt_thread_of(rt_current_task());
-	struct rt_space *s = t ? rt_space_at(t->slot) : NULL;
+	struct rt_space *s = t ? rt_thread_space(t) : NULL;
 
 	return s ? rt_poll(t, s, RT_PROG_RSS, 0) : 0;
 }
@@ -133,7 +133,7 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 	struct rt_thread *t = rt_thread_of(task);
 	struct rt_rec_rename *r;
 
-	if (!t)
+	if (!t || !rt_thread_space(t))
 		return 0;
 	r = rt_reserve(struct rt_rec_rename, RT_C_LOST_LIFE);
 	if (!r)
@@ -156,7 +156,7 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;
 	}
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s || s->mm != (u64)rt_of(prev, mm))
 		return 0;
 	rt_poll_first(t, s, RT_PROG_SWITCH);
@@ -184,7 +184,7 @@ int clock_sample(void *ctx)
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;
 	}
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s || s->mm != (u64)rt_of(task, mm))
 		return 0;
 	rt_count(RT_C_SAMPLES);
@@ -211,7 +211,7 @@ int eval_entry(struct pt_regs *ctx)
 
 	if (!t || t->busy || (u32)ctx->dx) /* throwflag: a generator is thrown into, not entered */
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)rt_of(task, mm))
 		return 0;
 	key = s->pyoff;
@@ -274,7 +274,7 @@ int compare_tasks(struct bpf_iter__task *ctx)
 	t = rt_thread_of(task);
 	if (!t || t->tid != (u32)rt_of(task, pid)) /* after vfork: another thread's memory */
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	for (u32 k = 0; k < RT_KINDS; k++)
@@ -295,7 +295,7 @@ int flush_tasks(struct bpf_iter__task *ctx)
 	t = rt_thread_of(task);
 	if (!t)
 		return 0;
-	s = rt_space_at(t->slot);
+	s = rt_thread_space(t);
 	if (s && t->run.active)
 		rt_emit_run(t, &t->run, task, s->image);
 	return 0;
@@ -341,6 +341,16 @@ static __always_inline void rt_settle_remote(struct rt_space *s, u32 slot)
 			rt_remote(s, RT_CAUSE_REMOTE, &d);
 	}
 	rt_emit_remote(s, RT_CAUSE_REMOTE);
+}
+
+/* While a process is waited for: gives up the address space of image ctx[0], whose command line does not match. 0: frees the slots of those given up before. */
+SEC("raw_tp/drop_image")
+int drop_image(u64 *ctx)
+{
+	u64 image = ctx[0];
+
+	rt_number_loop(RT_MAX_SPACES, rt_drop_one, image);
+	return 0;
 }
 
 static long rt_snapshot_one(u32 slot, u64 *final)

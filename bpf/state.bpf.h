@@ -54,6 +54,7 @@ enum rt_py_state {
 enum rt_space_flags {
 	RT_SPACE_DEAD = 1, /* its processes are gone or have exec'ed: what changes now is the teardown */
 	RT_SPACE_ADOPTING = 2, /* its threads are being gathered: nothing is charged and nothing told before all of them are known */
+	RT_SPACE_DROPPED = 4, /* it was only followed until its command line was seen: the slot is freed at the next drop */
 };
 
 /* Changes that were made from outside, per cause, until they are sent. */
@@ -192,6 +193,7 @@ struct rt_seen {
 struct rt_thread {
 	u32 slot;
 	u32 image;
+	u32 space_image; /* of the address space in that slot: another one after vfork. Otherwise the slot is another space's by now */
 	u32 tid; /* under which its runs are charged: after vfork that of the parent, on whose memory and stack it runs */
 	u32 busy;
 	u32 sig;      /* signature of the innermost named frames of the last look */

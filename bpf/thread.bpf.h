@@ -19,17 +19,28 @@ static __always_inline void rt_space_free(struct rt_space *s)
 static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image, u32 birth)
 {
 	struct rt_thread *t = rt_thread_make(task);
+	struct rt_space *s;
 
 	if (!t) {
 		/* A thread that is being adopted gets another chance: user space adopts twice. */
 		rt_count(birth == RT_BIRTH_ATTACH ? RT_C_GLANCE_FAILED : RT_C_SHADOW_NOMEM);
 		return NULL;
 	}
+	s = rt_space_at(slot);
 	t->slot = slot;
 	t->image = image;
+	t->space_image = s ? s->image : image;
 	t->tid = rt_of(task, pid);
 	t->told = 1;
 	return t;
+}
+
+/* The address space of a thread that was seen before, or NULL: it was given up (rt_drop_image), and its slot may be another one's. */
+static __always_inline struct rt_space *rt_thread_space(const struct rt_thread *t)
+{
+	struct rt_space *s = rt_space_at(t->slot);
+
+	return s && s->image == t->space_image ? s : NULL;
 }
 
 #endif

@@ -54,6 +54,8 @@ enum rt_type {
 	RT_REC_RUN = 8,		/* consecutive RSS changes (or looks) of one thread at one node */
 	RT_REC_SNAP = 9,	/* exact counters of an address space, asked for by user space */
 	RT_REC_META = 10,	/* from user space: name, executable, ... of an image */
+	RT_REC_OPENING = 12,	/* from user space: what an image held when it was attached to, one mapping's name */
+	RT_REC_ARGS = 13,	/* while a process is waited for: the command line of an exec; never comes to the core */
 };
 
 struct rt_hdr {
@@ -223,6 +225,26 @@ struct rt_rec_meta {
 	__rt_u32 len;
 };
 static_assert(sizeof(struct rt_rec_meta) == 32, "rt_rec_meta");
+
+/* Followed by len bytes of name (src/opening.h), padded to 8. Made by user space only, all of an image one after the other, soon after its PROC record. */
+struct rt_rec_opening {
+	struct rt_hdr h;
+	__rt_u32 kind; /* enum rt_kind */
+	__rt_u32 len;
+	__rt_u64 bytes;
+};
+static_assert(sizeof(struct rt_rec_opening) == 40, "rt_rec_opening");
+
+#define RT_ARGS_MAX 4096
+
+/* Comes right before the PROC record of its exec. Hostile bytes: each argument with a NUL behind it. */
+struct rt_rec_args {
+	struct rt_hdr h;
+	__rt_u32 pid;
+	__rt_u32 len; /* of text; 0 also if it could not be read */
+	char text[RT_ARGS_MAX];
+};
+static_assert(sizeof(struct rt_rec_args) == 32 + RT_ARGS_MAX, "rt_rec_args");
 
 /* What was lost or cut, by cause, one row per CPU in the map `counters`. Append only. */
 enum rt_counter {

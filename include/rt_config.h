@@ -60,7 +60,7 @@ struct rt_globals {
 	__rt_u32 space_epoch; /* moves when the set of followed address spaces does */
 	__rt_u32 bins_epoch;  /* moved by user space when it has added to `bins` */
 	__rt_u32 generation;  /* moved by user space: start new tries */
-	__rt_u32 pad;
+	__rt_u32 waiting;     /* set by user space: every exec is followed until user space has seen its command line */
 };
 
 #endif

@@ -90,6 +90,7 @@ void rt_life_thread_exit(struct rt_account *account, const struct rt_rec_thread 
 void rt_life_rename(struct rt_account *account, const struct rt_rec_rename *rec);
 void rt_life_snap(struct rt_account *account, const struct rt_rec_snap *rec);
 void rt_life_meta(struct rt_account *account, const struct rt_rec_meta *rec);
+void rt_life_opening(struct rt_account *account, const struct rt_rec_opening *rec);
 void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run);
 
 /* Closes the spans of a thread that is not where its process is any longer, and ends it. */

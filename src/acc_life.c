@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+#include <stdlib.h>
 #include <string.h>
 
 #include "acc_span.h"
@@ -342,4 +343,24 @@ void rt_life_meta(struct rt_account *account, const struct rt_rec_meta *rec)
 			rt_spans_drop(proc);
 		break;
 	}
+}
+
+void rt_life_opening(struct rt_account *account, const struct rt_rec_opening *rec)
+{
+	struct rt_image *image = rt_image_find(&account->procs, rec->h.image);
+	struct rt_process *proc = image ? image->proc : NULL;
+	struct rt_text *name = NULL;
+
+	/* It may have ended, or be another program, by the time it was read: no loss. */
+	if (!proc || image->replaced)
+		return;
+	if (!proc->held)
+		proc->held = calloc(RT_HELD_MAX, sizeof(*proc->held));
+	if (proc->held && proc->n_held < RT_HELD_MAX)
+		rt_proc_set_text(&account->procs, &name, (const uint8_t *)(rec + 1), rec->len);
+	if (!name) {
+		account->lost_records++;
+		return;
+	}
+	proc->held[proc->n_held++] = (struct rt_held){ name, (enum rt_kind)rec->kind, (int64_t)rec->bytes };
 }

@@ -131,6 +131,9 @@ static void rt_proc_free(struct rt_procs *procs, struct rt_process *proc)
 	rt_text_put(procs->texts, proc->python);
 	rt_outside_free(&proc->outside, procs->texts);
 	rt_rows_free(&proc->rows);
+	for (uint32_t i = 0; i < proc->n_held; i++)
+		rt_text_put(procs->texts, proc->held[i].name);
+	free(proc->held);
 	free(proc->calls);
 	free(proc);
 }

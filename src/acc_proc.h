@@ -67,6 +67,15 @@ struct rt_thread {
 	uint32_t n_spans, cap_spans;
 };
 
+/* What a process held when it was attached to: one name and kind. */
+struct rt_held {
+	struct rt_text *name;
+	enum rt_kind kind;
+	int64_t bytes;
+};
+
+#define RT_HELD_MAX 32u
+
 struct rt_process {
 	uint32_t pid, ppid;
 	/* tree of followed processes, siblings in order of birth */
@@ -91,6 +100,8 @@ struct rt_process {
 	struct rt_outside outside;
 	int64_t ambiguous, by_creator, by_only, cause[RT_CAUSES];
 	int64_t unaccounted;
+	struct rt_held *held; /* RT_HELD_MAX; NULL: not known */
+	uint32_t n_held;
 	bool checked; /* unaccounted holds the comparison with an exact value */
 };
 

@@ -145,9 +145,33 @@ static void rt_summary_outside(struct rt_account *account, struct rt_process *pr
 		};
 }
 
+/* The process ran while its mappings were read, after its baseline was: by how much they differ is said, by kind. */
+static void rt_summary_opening(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
+{
+	struct rt_opening_view *view;
+	struct rt_sizes rest = rt_account_sizes(account, proc->start);
+
+	view = proc->n_held ? rt_summary_alloc(account, proc->n_held + RT_KINDS, sizeof(*view)) : NULL;
+	if (!view)
+		return;
+	out->opening = view;
+	for (uint32_t i = 0; i < proc->n_held; i++) {
+		const struct rt_held *held = &proc->held[i];
+
+		view[out->n_opening++] = (struct rt_opening_view){ held->name->s, held->kind, held->bytes };
+		rest.kind[held->kind] -= held->bytes;
+	}
+	for (int k = 0; k < RT_KINDS; k++) {
+		if (rest.kind[k])
+			view[out->n_opening++] =
+				(struct rt_opening_view){ "<changed while reading>", (enum rt_kind)k, rest.kind[k] };
+	}
+}
+
 static void rt_summary_proc(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
 {
 	rt_proc_view(proc, account->config.page_size, &out->proc);
+	rt_summary_opening(account, proc, out);
 	if (proc->muted && !proc->has_phase)
 		out->n_phases = 0;
 	else

@@ -14,6 +14,7 @@ static const size_t rt_record_size[] = {
 	[RT_REC_RENAME] = sizeof(struct rt_rec_rename),	    [RT_REC_CODE] = sizeof(struct rt_rec_code),
 	[RT_REC_NODE] = sizeof(struct rt_rec_node),	    [RT_REC_RUN] = sizeof(struct rt_rec_run),
 	[RT_REC_SNAP] = sizeof(struct rt_rec_snap),	    [RT_REC_META] = sizeof(struct rt_rec_meta),
+	[RT_REC_OPENING] = sizeof(struct rt_rec_opening),
 };
 
 #define RT_RECORD_MAX (128u << 10) /* bytes of the longest record that is taken */
@@ -112,6 +113,9 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 	case RT_REC_META:
 		rt_life_meta(account, record);
 		break;
+	case RT_REC_OPENING:
+		rt_life_opening(account, record);
+		break;
 	}
 }
 
@@ -142,6 +146,7 @@ static int rt_account_push(struct rt_account *account, uint64_t ts_ns, const voi
 /* Enum values that decide where something is counted; all else is looked up or compared. */
 static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 {
+	struct rt_rec_opening opening;
 	struct rt_rec_proc proc;
 	struct rt_rec_meta meta;
 	struct rt_rec_run run;
@@ -153,6 +158,10 @@ static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 	case RT_REC_META:
 		memcpy(&meta, record, sizeof(meta));
 		return meta.len <= size - sizeof(meta);
+	case RT_REC_OPENING:
+		memcpy(&opening, record, sizeof(opening));
+		return opening.kind < RT_KINDS && opening.len <= size - sizeof(opening) &&
+		       opening.bytes >> 12 < (uint64_t)RT_PAGES_MAX;
 	case RT_REC_RUN:
 		memcpy(&run, record, sizeof(run));
 		return run.cause < RT_CAUSES;
@@ -190,7 +199,8 @@ static int rt_account_take(struct rt_account *account, const uint8_t *record, si
 	if (account->finished || size < sizeof(h) || size > RT_RECORD_MAX)
 		return -EINVAL;
 	memcpy(&h, record, sizeof(h));
-	if (!h.type || h.type >= sizeof(rt_record_size) / sizeof(rt_record_size[0]) || h.size > size ||
+	if (!h.type || h.type >= sizeof(rt_record_size) / sizeof(rt_record_size[0]) || !rt_record_size[h.type] ||
+	    h.size > size ||
 	    h.size < rt_record_size[h.type] || !rt_record_sane(record, h.size, h.type))
 		return -EINVAL;
 	size = h.size;

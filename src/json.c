@@ -325,6 +325,22 @@ static json_t *rt_json_proc_phases(struct rt_json *json, const struct rt_proc_su
 	return list;
 }
 
+static json_t *rt_json_proc_opening(struct rt_json *json, const struct rt_proc_summary *proc)
+{
+	static const char *const kinds[RT_KINDS] = {[RT_FILE] = "file", [RT_ANON] = "anon", [RT_SHMEM] = "shmem"};
+	json_t *list = json_array(), *object;
+	size_t i;
+
+	for (i = 0; i < proc->n_opening; i++) {
+		object = json_object();
+		rt_json_string(json, object, "name", proc->opening[i].name);
+		rt_json_string(json, object, "kind", kinds[proc->opening[i].kind]);
+		rt_json_int(json, object, "bytes", proc->opening[i].bytes);
+		rt_json_append(json, list, object);
+	}
+	return list;
+}
+
 static json_t *rt_json_proc_outside(struct rt_json *json, const struct rt_proc_summary *proc)
 {
 	json_t *list = json_array(), *object;
@@ -366,6 +382,7 @@ static json_t *rt_json_proc(struct rt_json *json, const struct rt_proc_summary *
 	rt_json_int(json, object, "rss_start_bytes", view->start.total);
 	rt_json_int(json, object, "rss_end_bytes", view->now.total);
 	rt_json_int(json, object, "rss_peak_bytes", view->peak);
+	rt_json_put(json, object, "opening", rt_json_proc_opening(json, proc));
 	rt_json_put(json, object, "phases", rt_json_proc_phases(json, proc));
 	rt_json_int(json, object, "outside_bytes", proc->outside_net);
 	rt_json_put(json, object, "native", json_array());

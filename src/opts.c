@@ -3,6 +3,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <regex.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +25,14 @@ enum rt_opt_key {
 	RT_OPT_STRICT,
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
+	RT_OPT_WAIT,
 };
 
 static const struct argp_option rt_options[] = {
 	{NULL, 0, NULL, 0, "What to trace:", 1},
 	{"pid", 'p', "PID", 0, "Attach to process PID and its descendants; may be given several times", 1},
+	{"wait", RT_OPT_WAIT, "REGEX", 0,
+	 "Wait for the first process to be started with a command line that matches REGEX (POSIX extended)", 1},
 	{"no-follow", RT_OPT_NO_FOLLOW, NULL, 0, "Only the named processes, no descendants", 1},
 	{"profile", 'P', "NAME|FILE", 0, "Phase profile: an installed one's name or a file (default: vllm)", 1},
 	{"duration", 'd', "TIME", 0, "Stop after TIME: 30, 30s, 5m, 1h, 500ms", 1},
@@ -60,7 +64,7 @@ static const struct argp_option rt_options[] = {
 	{NULL, 0, NULL, 0, NULL, 0},
 };
 
-static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\ndoctor [-p PID] [--json]";
+static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\ndoctor [-p PID] [--json]";
 
 static const char rt_opts_doc[] =
 	"Charges every change of RSS of a starting Python program (vLLM by default) to the phase that caused it: "
@@ -171,6 +175,30 @@ static error_t rt_opts_text(struct rt_opts_state *state, const char *option, con
 	return 0;
 }
 
+static error_t rt_opts_wait(struct rt_opts_state *state, const char *text)
+{
+	char reason[128], *safe;
+	regex_t regex;
+	error_t err;
+	int bad;
+
+	if (!*text)
+		return rt_opts_refuse_value(state, "--wait", text,
+					    "a regular expression for the command line, such as 'vllm serve'");
+	bad = regcomp(&regex, text, REG_EXTENDED | REG_NOSUB);
+	if (!bad) {
+		regfree(&regex);
+		state->opts.wait = text;
+		return 0;
+	}
+	regerror(bad, NULL, reason, sizeof(reason));
+	safe = rt_text_escape(text, 100);
+	err = rt_opts_refuse(state, "--wait: '%s' is no POSIX extended regular expression: %s", safe ? safe : "?",
+			     reason);
+	free(safe);
+	return err;
+}
+
 struct rt_opts_word {
 	const char *name;
 	int value;
@@ -247,9 +275,12 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 	if (state->separator && !opts->command)
 		return rt_opts_refuse(state, "nothing stands after --; give -- COMMAND [ARG...], "
 					     "or -p PID for a running process");
-	if (!opts->n_pids && !opts->command)
+	if (!opts->n_pids && !opts->command && !opts->wait)
 		return rt_opts_refuse(state, "no target; give -p PID for a running process, "
-					     "or -- COMMAND [ARG...] to start one");
+					     "-- COMMAND [ARG...] to start one, or --wait REGEX for one to come");
+	if (opts->wait && (opts->n_pids || opts->command))
+		return rt_opts_refuse(state, "--wait and %s cannot be traced in one run; give one of the two",
+				      opts->n_pids ? "-p" : "-- COMMAND");
 	if (opts->n_pids && opts->command)
 		return rt_opts_refuse(state, "-p %u and -- %s cannot be traced in one run; give one of the two",
 				      opts->pids[0], opts->command[0]);
@@ -334,6 +365,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 		return 0;
 	case 'p':
 		return rt_opts_pid(state, arg);
+	case RT_OPT_WAIT:
+		return rt_opts_wait(state, arg);
 	case 'P':
 		return rt_opts_text(state, "-P/--profile", arg, "the name of an installed profile, or a file",
 				    &state->opts.profile);

@@ -34,6 +34,7 @@ struct rt_opts {
 	uint32_t *pids; /* in the order given, each once; owned */
 	size_t n_pids;
 	char **command; /* NULL, or what stands after --, ending in NULL */
+	const char *wait; /* NULL, or a POSIX extended regex, checked */
 
 	const char *profile; /* name or file; "vllm" */
 	uint64_t duration_ns; /* 0: until the targets end */

@@ -34,6 +34,7 @@ struct rt_probe_config {
 	bool follow;		 /* descendants too */
 	bool want_line_tables;	 /* of every code object */
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
+	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */
 	bool force_raw;		 /* rss_stat as a raw tracepoint even where BTF would do */
 	unsigned int sample_hz;	 /* 0: clock samples only flush */
 };
@@ -65,6 +66,12 @@ int rt_probe_attach_entry(struct rt_probe *probe, const char *path, uint64_t off
 /* Follow from its next exec on (a process that we are about to start), or adopt the processes named, which run already. */
 int rt_probe_target_exec(struct rt_probe *probe, pid_t pid);
 int rt_probe_adopt(struct rt_probe *probe, const pid_t *pids, size_t count);
+
+/* Follow every exec, each with an ARGS record before its PROC record, until told otherwise. What is not wanted is to be dropped; slots of what was dropped are
+ * free after rt_probe_drop_done, which may be called some milliseconds later and not in between. */
+void rt_probe_wait_exec(struct rt_probe *probe, bool wait);
+void rt_probe_drop(struct rt_probe *probe, uint32_t image);
+void rt_probe_drop_done(struct rt_probe *probe);
 
 /* Becomes readable when the ring fills up or a process was born or died. */
 int rt_probe_fd(const struct rt_probe *probe);

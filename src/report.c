@@ -286,6 +286,31 @@ static void rt_put_phases(struct rt_report *report, const struct rt_proc_summary
 	rt_table_print(report, &table, indent);
 }
 
+static void rt_put_opening(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
+{
+	static const char *const names[][RT_LANGS] = {{"映射", "mapping"}, {"种类", "kind"}, {"大小", "size"}};
+	static const char *const kinds[RT_KINDS][RT_LANGS] = {
+		[RT_FILE] = {"文件", "file"}, [RT_ANON] = {"匿名", "anon"}, [RT_SHMEM] = {"共享", "shmem"},
+	};
+	struct rt_table table = {.columns = sizeof(names) / sizeof(names[0])};
+	const struct rt_opening_view *row;
+	size_t i;
+
+	if (!proc->n_opening)
+		return;
+	rt_put_blanks(report->out, indent);
+	fprintf(report->out, rt_pick(report, "附加时已持有: %s\n", "held when attached: %s\n"),
+		rt_plain(proc->proc.start.total).text);
+	rt_table_head(report, &table, names);
+	for (i = 0; i < proc->n_opening; i++) {
+		row = &proc->opening[i];
+		rt_table_text(&table, 0, row->name, "");
+		rt_table_add(&table, "%s", kinds[row->kind][report->lang]);
+		rt_table_size(&table, rt_plain(row->bytes));
+	}
+	rt_table_print(report, &table, indent + 2);
+}
+
 static void rt_put_outside(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
 {
 	static const char *const names[][RT_LANGS] = {
@@ -357,6 +382,7 @@ static void rt_put_proc(struct rt_report *report, const struct rt_proc_summary *
 	size_t indent = rt_proc_indent(&proc->proc) + 2;
 
 	rt_put_proc_head(report, &proc->proc);
+	rt_put_opening(report, proc, indent);
 	rt_put_phases(report, proc, indent);
 	/* For a compiler or a shell "outside any phase" would only say its growth again. */
 	if (proc->n_phases || proc->proc.python)

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "holdings.h"
 #include "json.h"
 #include "launch.h"
 #include "log.h"
@@ -31,12 +32,16 @@
 #include "probe.h"
 #include "procfs.h"
 #include "rt_config.h"
+#include "wait.h"
 #include "watch.h"
 
 #define TICK_NS 50000000ull	 /* how often records are taken out of the ring at least */
 #define EAGER_TICK_NS 2000000ull /* while an interpreter is being looked for */
 #define WINDOW_NS 200000000ull	 /* records are sorted within: above the age at which a run is sent, see src/probe.c */
 #define NODES_KEPT 400000	 /* above it new tries are started */
+#define HOLDINGS_FIRST_NS 100000000ull /* for reading what targets hold, at once when they are adopted, */
+#define HOLDINGS_TICK_NS 20000000ull   /* and at each tick, for large ones */
+#define OPEN_NS 1000000000ull	 /* after the last record of what was not waited for, all records are of interest */
 #define FORGET_NS 3000000000ull	 /* and after that time the old ones are given up */
 
 enum state { RUNNING, ENDING };
@@ -47,8 +52,14 @@ struct session {
 	struct rt_probe *probe;
 	struct rt_account *account;
 	struct rt_watch *watch;
+	struct rt_holdings *holdings;
 	struct rt_outputs outputs;
 	struct rt_launch launch;
+	struct rt_wait *wait;	   /* NULL: nothing is waited for, or what came before the match is over */
+	uint32_t waited_pid;	   /* 0: it has not come yet */
+	bool dropping;		   /* slots are to be freed */
+	uint64_t open_at_ns;
+	uint64_t lost_before[RT_COUNTERS]; /* what was lost of others while we waited */
 	enum state state;
 	const char *why; /* it ends, for the log */
 	int epoll_fd, signal_fd, timer_fd;
@@ -74,10 +85,25 @@ static bool is_target(const struct session *s, uint32_t pid)
 	for (size_t i = 0; i < s->opts->n_pids; i++)
 		if (s->opts->pids[i] == pid)
 			return true;
-	return s->opts->command && (uint32_t)s->launch.pid == pid;
+	return s->opts->command ? (uint32_t)s->launch.pid == pid : s->waited_pid == pid;
 }
 
 /* ---- records ---- */
+
+static void write_start(struct session *s, uint64_t mono, uint64_t wall);
+
+/* The process that was waited for has been started: `record` is its PROC record. */
+static void on_match(struct session *s, const void *record)
+{
+	struct rt_rec_proc proc;
+
+	memcpy(&proc, record, sizeof(proc));
+	rt_probe_wait_exec(s->probe, false);
+	s->waited_pid = proc.pid;
+	s->targets_alive = 1;
+	rt_log_notice("process %u matches: traced from its exec on", (unsigned)proc.pid);
+	write_start(s, now_ns(CLOCK_MONOTONIC), now_ns(CLOCK_REALTIME));
+}
 
 static void on_record(void *ctx, const void *record, size_t size)
 {
@@ -85,6 +111,14 @@ static void on_record(void *ctx, const void *record, size_t size)
 	struct rt_rec_exit exited;
 	struct rt_hdr h;
 
+	if (s->wait) {
+		enum rt_wait_verdict verdict = rt_wait_record(s->wait, record, size);
+
+		if (verdict == RT_WAIT_OUT)
+			return;
+		if (verdict == RT_WAIT_MATCH)
+			on_match(s, record);
+	}
 	rt_account_record(s->account, record, size); /* malformed ones are counted there */
 	if (size < sizeof(h))
 		return;
@@ -92,6 +126,7 @@ static void on_record(void *ctx, const void *record, size_t size)
 	if (h.type != RT_REC_PROC && h.type != RT_REC_EXIT && h.type != RT_REC_RENAME)
 		return;
 	rt_watch_record(s->watch, record, size);
+	rt_holdings_record(s->holdings, record, size);
 	s->procs_seen += h.type == RT_REC_PROC;
 	if (size < sizeof(exited) || h.type != RT_REC_EXIT)
 		return;
@@ -168,11 +203,12 @@ static int own_switch(void)
 static int open_kernel_side(struct session *s)
 {
 	const struct rt_opts *o = s->opts;
-	const char *raw = getenv("RAMTRACK_RSS_STAT");
+	const char *raw = getenv("RAMTRACK_RSS_STAT"), *object = getenv("RAMTRACK_BPF_OBJECT");
 	struct rt_probe_config pc = {
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
 		.mm_source = o->mm_source,
+		.force_old = object && !strcmp(object, "old"),
 		.force_raw = raw && !strcmp(raw, "raw"),
 		.sample_hz = o->sample_hz,
 	};
@@ -198,7 +234,8 @@ static int open_kernel_side(struct session *s)
 	wc.probe = s->probe;
 	wc.account = s->account;
 	s->watch = rt_watch_new(&wc);
-	if (!s->watch) {
+	s->holdings = rt_holdings_new(s->account);
+	if (!s->watch || !s->holdings) {
 		rt_log_error("out of memory");
 		return RT_ERROR;
 	}
@@ -295,6 +332,7 @@ static int adopt(struct session *s)
 	rt_probe_consume(s->probe);
 	if (status)
 		return status;
+	rt_holdings_step(s->holdings, HOLDINGS_FIRST_NS);
 	for (size_t i = 0; i < o->n_pids; i++)
 		if (is_alive((pid_t)o->pids[i]))
 			return RT_OK;
@@ -308,7 +346,7 @@ static int adopt(struct session *s)
 static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 {
 	struct utsname u;
-	uint32_t command = (uint32_t)s->launch.pid;
+	uint32_t started = s->opts->command ? (uint32_t)s->launch.pid : s->waited_pid;
 	struct rt_json_start start = {
 		.version = RT_VERSION,
 		.profile = s->profile->name,
@@ -318,12 +356,26 @@ static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : "off",
 		.wall_ns = wall,
 		.ts_ns = mono,
-		.targets = s->opts->command ? &command : s->opts->pids,
-		.n_targets = s->opts->command ? 1 : s->opts->n_pids,
+		.targets = started ? &started : s->opts->pids,
+		.n_targets = started ? 1 : s->opts->n_pids,
 	};
 
 	start.kernel = uname(&u) ? "" : u.release;
 	rt_outputs_start(&s->outputs, &start);
+}
+
+/* Everything is attached: what is executed from here on is followed until its command line has been looked at. */
+static int start_waiting(struct session *s)
+{
+	s->wait = rt_wait_new(s->opts->wait, program_invocation_short_name);
+	if (!s->wait) {
+		rt_log_error("out of memory");
+		return RT_ERROR;
+	}
+	rt_watch_prepare_file(s->watch, "python3"); /* a guess: any other interpreter is read when it runs */
+	rt_probe_wait_exec(s->probe, true);
+	rt_log_notice("waiting for a process whose command line matches '%s'", s->opts->wait);
+	return RT_OK;
 }
 
 static int begin(struct session *s)
@@ -339,9 +391,11 @@ static int begin(struct session *s)
 		status = rt_probe_attach(s->probe);
 	if (status)
 		return status;
-	write_start(s, mono, wall);
 	if (s->opts->duration_ns)
 		s->deadline_ns = mono + s->opts->duration_ns;
+	if (s->opts->wait)
+		return start_waiting(s);
+	write_start(s, mono, wall);
 	if (!s->opts->command) {
 		s->targets_alive = s->opts->n_pids;
 		return adopt(s);
@@ -404,13 +458,52 @@ static void renew(struct session *s, uint64_t now)
 	s->forget_at_ns = now + FORGET_NS;
 }
 
+/* Lets go of what was followed only until its command line was known. */
+static void drop_others(struct session *s, uint64_t now)
+{
+	uint32_t image;
+
+	if (!s->wait)
+		return;
+	if (s->dropping)
+		rt_probe_drop_done(s->probe);
+	s->dropping = false;
+	while ((image = rt_wait_next_drop(s->wait))) {
+		rt_probe_drop(s->probe, image);
+		s->dropping = true;
+	}
+	if (!rt_wait_matched(s->wait))
+		return;
+	if (s->dropping || !s->open_at_ns)
+		s->open_at_ns = now + OPEN_NS;
+	if (now < s->open_at_ns)
+		return;
+	rt_wait_free(s->wait);
+	s->wait = NULL;
+}
+
+/* What the kernel side lost before the records that are read next was lost of others, unless the match is among them. */
+static void consume(struct session *s)
+{
+	uint64_t lost[RT_COUNTERS];
+	bool waiting = s->wait && !rt_wait_matched(s->wait);
+
+	if (waiting)
+		rt_probe_counters(s->probe, lost);
+	rt_probe_consume(s->probe);
+	if (waiting && !rt_wait_matched(s->wait))
+		memcpy(s->lost_before, lost, sizeof(lost));
+}
+
 static void on_tick(struct session *s)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC), expired;
 
 	if (read(s->timer_fd, &expired, sizeof(expired)) < 0 && errno != EAGAIN)
 		rt_log_detail("timer: %s", strerror(errno));
-	rt_probe_consume(s->probe);
+	consume(s);
+	drop_others(s, now);
+	rt_holdings_step(s->holdings, HOLDINGS_TICK_NS);
 	rt_account_advance(s->account, now);
 	set_tick(s, rt_watch_tick(s->watch, now) ? EAGER_TICK_NS : TICK_NS);
 	renew(s, now);
@@ -458,6 +551,8 @@ static int finish(struct session *s)
 	rt_probe_finish(s->probe);
 	on_signals(s);
 	rt_probe_counters(s->probe, counters);
+	for (int i = 0; i < RT_COUNTERS; i++)
+		counters[i] -= s->lost_before[i];
 	rt_probe_cost(s->probe, &cost);
 	summary = rt_account_finish(s->account, now_ns(CLOCK_MONOTONIC), counters);
 	getrusage(RUSAGE_SELF, &usage);
@@ -488,6 +583,20 @@ static int finish(struct session *s)
 	return status;
 }
 
+/* The wait is over, and nothing has come. */
+static int give_up_waiting(struct session *s)
+{
+	uint64_t seen, unread;
+
+	rt_wait_counts(s->wait, &seen, &unread);
+	rt_log_error("--wait: nothing was traced (%s): none of the %llu programs that were started meanwhile has a command line that matches '%s'; "
+		     "try the regular expression on a process that runs: pgrep -af '%s'", s->why, (unsigned long long)seen, s->opts->wait,
+		     s->opts->wait);
+	if (unread)
+		rt_log_error("--wait: %llu of them could not be looked at", (unsigned long long)unread);
+	return RT_NO_TARGET;
+}
+
 /* The command's own status, if it has one by now. */
 static int command_status(struct session *s)
 {
@@ -506,7 +615,9 @@ static void tear_down(struct session *s)
 	if (s->launch.go >= 0 && s->launch.pid > 0)
 		rt_launch_cancel(&s->launch);
 	rt_probe_close(s->probe);
+	rt_wait_free(s->wait);
 	rt_watch_free(s->watch);
+	rt_holdings_free(s->holdings);
 	rt_account_free(s->account);
 	rt_outputs_close(&s->outputs);
 	rt_profile_free(s->profile);
@@ -553,7 +664,7 @@ int rt_session_run(const struct rt_opts *opts)
 		status = rt_watch_status(s.watch);
 	if (!status) {
 		loop(&s);
-		status = finish(&s);
+		status = s.wait && !rt_wait_matched(s.wait) ? give_up_waiting(&s) : finish(&s);
 		if (!status && opts->command)
 			status = command_status(&s);
 	}

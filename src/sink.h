@@ -111,8 +111,18 @@ struct rt_outside_view { /* growth outside any phase */
 	int64_t gained, released;
 };
 
+struct rt_opening_view { /* held when attached to */
+	const char *name; /* as in opening.h, or "<changed while reading>": bytes may be negative there */
+	enum rt_kind kind;
+	int64_t bytes;
+};
+
 struct rt_proc_summary {
 	struct rt_proc_view proc;
+	/* largest first, then "<others>", then "<changed while reading>": they add up to proc.start. None: not attached
+	 * to while it ran, or not known */
+	const struct rt_opening_view *opening;
+	size_t n_opening;
 	const struct rt_phase_view *phases; /* nesting order: a phase follows the one it is nested in */
 	size_t n_phases;
 	const struct rt_outside_view *outside; /* largest |net| first, at most 20, then "<others>" */

@@ -329,6 +329,60 @@ static void test_unknown_and_malformed(void **state)
 	kit_free(k);
 }
 
+static int give_held(struct kit *k, uint64_t ts, uint32_t image, uint32_t kind, uint64_t bytes, const char *name)
+{
+	uint8_t buf[512] = { 0 };
+	struct rt_rec_opening rec = { .kind = kind, .bytes = bytes, .len = (uint32_t)strlen(name) };
+
+	memcpy(buf, &rec, sizeof(rec));
+	memcpy(buf + sizeof(rec), name, rec.len);
+	return kit_give(k, buf, (sizeof(rec) + rec.len + 7) & ~7ul, RT_REC_OPENING, ts, image, 0);
+}
+
+/* What was held at the attach adds up to the baseline, whatever changed while it was read. */
+static void test_opening(void **state)
+{
+	static const struct rt_opening_view want[] = {
+		{ "[anon]", RT_ANON, P(700) },
+		{ "/m/model.safetensors", RT_FILE, P(20) },
+		{ "<changed while reading>", RT_FILE, P(-20) },
+		{ "<changed while reading>", RT_ANON, P(300) },
+	};
+	struct kit *k = kit_new(NULL);
+	const struct rt_summary *s;
+	struct rt_rec_opening cut = { .kind = RT_ANON, .bytes = 1, .len = 9 };
+
+	(void)state;
+	kit_attach(k, 10, 1, 100, 1000);
+	assert_int_equal(give_held(k, 12, 1, RT_ANON, P(700), "[anon]"), 0);
+	assert_int_equal(give_held(k, 12, 1, RT_FILE, P(20), "/m/model.safetensors"), 0);
+	kit_fork(k, 13, 2, 200, 1, 50);
+	assert_int_equal(give_held(k, 14, 7, RT_FILE, 1, "of an image that is gone"), 0);
+	s = rt_account_finish(k->account, 20, NULL);
+	assert_int_equal(s->lost_records, 0);
+	assert_int_equal(s->procs[0].n_opening, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_string_equal(s->procs[0].opening[i].name, want[i].name);
+		assert_int_equal(s->procs[0].opening[i].kind, want[i].kind);
+		assert_int_equal(s->procs[0].opening[i].bytes, want[i].bytes);
+	}
+	assert_int_equal(s->procs[1].n_opening, 0);
+	kit_free(k);
+	/* refused: a kind that there is none of, a size above all memory, a name that reaches behind the record; and no more
+	 * rows than there is room for */
+	k = kit_new(NULL);
+	kit_attach(k, 10, 1, 100, 1000);
+	assert_int_equal(give_held(k, 11, 1, RT_KINDS, 1, "x"), -22);
+	assert_int_equal(give_held(k, 11, 1, RT_ANON, 1ull << 60, "x"), -22);
+	assert_int_equal(kit_give(k, &cut, sizeof(cut), RT_REC_OPENING, 11, 1, 0), -22);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(give_held(k, 12, 1, RT_ANON, P(1), "\xff\n"), 0);
+	s = rt_account_finish(k->account, 20, NULL);
+	assert_int_equal(s->lost_records, 3 + 8);
+	assert_int_equal(s->procs[0].n_opening, 33);
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_mute),
 		cmocka_unit_test(test_many_children),
 		cmocka_unit_test(test_unknown_and_malformed),
+		cmocka_unit_test(test_opening),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -338,7 +338,7 @@ static void test_summary(void **state)
 		"type", "duration_ns", "processes", "phases_not_hit", "lost", "unaccounted_bytes", "self", NULL,
 	};
 	static const char *const proc_keys[] = {
-		"pid", "ppid", "name", "python", "rss_start_bytes", "rss_end_bytes", "rss_peak_bytes", "phases",
+		"pid", "ppid", "name", "python", "rss_start_bytes", "rss_end_bytes", "rss_peak_bytes", "opening", "phases",
 		"outside_bytes",
 		"native", NULL,
 	};
@@ -346,8 +346,9 @@ static void test_summary(void **state)
 	static const char *const phase_keys[] = {PHASE_KEYS, NULL};
 	struct rt_outside_view outside = {.module = "vllm.utils", .net = {MIB, {0, MIB, 0}}, .gained = 2 * MIB,
 		.released = MIB};
+	struct rt_opening_view held[] = {{"[heap]", RT_ANON, MIB}, {"<changed while reading>", RT_SHMEM, -4096}};
 	struct rt_proc_summary procs[] = {
-		{.proc = proc, .phases = &phase_view, .n_phases = 1, .outside = &outside, .n_outside = 1,
+		{.proc = proc, .opening = held, .n_opening = 2, .phases = &phase_view, .n_phases = 1, .outside = &outside, .n_outside = 1,
 		.outside_net = MIB,
 		 .cause_net = {[RT_CAUSE_RECLAIM] = -4096}},
 	};
@@ -389,6 +390,11 @@ static void test_summary(void **state)
 	expect_int(json_object_get(one, "causes"), "reclaim_bytes", -4096);
 	assert_true(json_is_array(json_object_get(one, "native")));
 	expect_text(json_array_get(json_object_get(one, "outside"), 0), "module", "vllm.utils");
+	assert_int_equal(json_array_size(json_object_get(one, "opening")), 2);
+	expect_text(json_array_get(json_object_get(one, "opening"), 0), "name", "[heap]");
+	expect_text(json_array_get(json_object_get(one, "opening"), 0), "kind", "anon");
+	expect_text(json_array_get(json_object_get(one, "opening"), 1), "kind", "shmem");
+	expect_int(json_array_get(json_object_get(one, "opening"), 1), "bytes", -4096);
 	one = json_array_get(json_object_get(one, "phases"), 0);
 	check_keys(one, phase_keys);
 	check_phase(one);

@@ -149,6 +149,11 @@ static void test_streams(void **state)
 	assert_int_equal(r.status, 0);
 	assert_string_equal(r.opts.tag, "");
 	drop(&r);
+	PARSE(&r, "--wait", "vllm (serve|bench)");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(r.opts.wait, "vllm (serve|bench)");
+	assert_null(r.opts.pids);
+	drop(&r);
 	PARSE(&r, "-p", "1", "-vq");
 	assert_int_equal(r.opts.verbosity, -1);
 	drop(&r);
@@ -165,6 +170,10 @@ static void test_refused(void **state)
 		{{(char *)"-d", (char *)"5"}, {"-p PID", "-- COMMAND", NULL}},
 		{{(char *)"-p", (char *)"1", (char *)"--", (char *)"ls"}, {"-p 1", "-- ls", NULL}},
 		{{(char *)"--"}, {"--", "COMMAND", NULL}},
+		{{(char *)"--wait", (char *)"a("}, {"--wait", "'a('", "( or"}},
+		{{(char *)"--wait", (char *)""}, {"--wait", "''", "vllm serve"}},
+		{{(char *)"--wait=a", (char *)"-p", (char *)"1"}, {"--wait", "-p", NULL}},
+		{{(char *)"--wait=a", (char *)"--", (char *)"ls"}, {"--wait", "-- COMMAND", NULL}},
 		{{(char *)"ls", (char *)"-l"}, {"'ls'", "--", NULL}},
 		{{(char *)"-p", (char *)"1", (char *)"2"}, {"'2'", "-p", NULL}},
 		{{(char *)"-p", (char *)"0"}, {"--pid", "'0'", "1 to 4194304"}},
@@ -216,7 +225,7 @@ static void test_refused(void **state)
 static void test_unknown(void **state)
 {
 	static char *const words[] = {(char *)"--bogus", (char *)"-X", (char *)"-p", (char *)"--mm-source=auto",
-				      (char *)"--native-alloc", (char *)"--wait=x", (char *)"-?"};
+				      (char *)"--native-alloc", (char *)"-?"};
 	int before = dup(STDERR_FILENO);
 	struct result r;
 	size_t i;

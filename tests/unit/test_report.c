@@ -117,6 +117,30 @@ static void test_outside_and_causes(void **state)
 	free(text);
 }
 
+static void test_opening(void **state)
+{
+	static const struct rt_opening_view held[] = {
+		{"/m/a\x1b[2J", RT_FILE, 3 * MIB}, {"[heap]", RT_ANON, MIB}, {"<changed while reading>", RT_SHMEM, -MIB / 2},
+	};
+	struct rt_proc_summary proc = engine;
+	struct rt_summary summary = {.procs = &proc, .n_procs = 1};
+	char *text;
+
+	(void)state;
+	proc.opening = held;
+	proc.n_opening = 3;
+	text = print(RT_LANG_EN, &summary, NULL);
+	expect(text, "    mapping                   kind   size\n"
+		     "    /m/a\\x1b[2J               file   3.00\n"
+		     "    [heap]                    anon   1.00\n"
+		     "    <changed while reading>  shmem  -0.50\n");
+	assert_true(strstr(text, "held when attached: ") < strstr(text, "  phase "));
+	free(text);
+	text = print(RT_LANG_ZH, &summary, NULL);
+	assert_non_null(strstr(text, "附加时已持有: "));
+	free(text);
+}
+
 /* The C library's widths are the truth: in cells, every row of a table ends where its heading ends. */
 static void test_columns(void **state)
 {
@@ -318,7 +342,7 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_process), cmocka_unit_test(test_outside_and_causes),
+		cmocka_unit_test(test_process), cmocka_unit_test(test_outside_and_causes), cmocka_unit_test(test_opening),
 		cmocka_unit_test(test_columns), cmocka_unit_test(test_chinese),
 		cmocka_unit_test(test_not_hit_and_losses), cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_many_children), cmocka_unit_test(test_never_folded),
