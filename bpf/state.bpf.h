@@ -212,6 +212,7 @@ struct rt_thread {
 	u32 key;
 	u32 shadow; /* index plus one, 0: none yet */
 	struct rt_seen seen; /* last */
+	u64 find_interp, find_tstate, find_fsbase, find_found; /* search for the thread state in progress */
 #endif
 };
 
