@@ -215,27 +215,32 @@ static __always_inline void rt_poll_first(struct rt_thread *t, struct rt_space *
 		rt_poll(t, s, prog, 0);
 }
 
-/* A fault of the current thread is over (tracepoints: the last one is). */
-static __always_inline int rt_fault_done(void)
+/* A fault of the current thread is over; `before`: the next one begins (tracepoints), and the last one's pages are seen. */
+static __always_inline int rt_fault_done(bool before)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
-	struct rt_space *s;
-	u64 faults;
+	struct rt_space *s = t ? rt_thread_space(t) : NULL;
+	u64 min, maj;
 
-	if (!t)
-		return 0;
-	s = rt_thread_space(t);
 	if (!s)
 		return 0;
-	faults = task->min_flt + task->maj_flt;
-	if (faults != t->faults) { /* not the first half of a major one */
+	min = task->min_flt - t->min_flt;
+	maj = task->maj_flt - t->maj_flt;
+	if (min + maj) { /* else the first half of a major one */
 		rt_count(RT_C_FAULTS);
-		if (t->faults && faults - t->faults > 1)
-			rt_count_add(RT_C_FAULTS_MISSED, faults - t->faults - 1);
-		t->faults = faults;
+		if (min + maj > 1)
+			rt_count_add(RT_C_FAULTS_MISSED, min + maj - 1);
 	}
-	return rt_poll(t, s, RT_PROG_RSS, 0);
+	t->min_flt += min;
+	t->maj_flt += maj;
+	if (!before) {
+		t->min_now = min;
+		t->maj_now = maj;
+	}
+	rt_poll(t, s, RT_PROG_RSS, 0);
+	t->min_now = t->maj_now = 0;
+	return 0;
 }
 
 #endif

@@ -251,7 +251,6 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	t->tstate = 0;
 	t->none_head = 0;
 	t->busy = 0;
-	t->faults = 0;
 	if (cfg.split)
 		rt_split_join(t, s, task);
 	sh = bpf_task_storage_get(&shadows, task, NULL, 0);

@@ -238,8 +238,8 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->dirty = edge;
 	run->events = 0;
 	run->slot = slot;
-	run->min_flt = task->min_flt;
-	run->maj_flt = task->maj_flt;
+	run->min_flt = task->min_flt - t->min_now;
+	run->maj_flt = task->maj_flt - t->maj_now;
 }
 
 /* Charges t->delta (or just notes the look, if it moved no page) to what was seen. */

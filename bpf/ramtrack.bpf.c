@@ -76,26 +76,26 @@ int rss_stat_raw(u64 *ctx)
 SEC("fexit/handle_mm_fault")
 int mm_fault_fexit(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(false);
 }
 
 SEC("kretprobe/handle_mm_fault")
 int mm_fault_kretprobe(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(false);
 }
 
 /* Where there is nothing else: at a fault the pages of the one before are seen. */
 SEC("tp_btf/page_fault_user")
 int mm_fault_user(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(true);
 }
 
 SEC("tp_btf/page_fault_kernel")
 int mm_fault_kernel(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(true);
 }
 
 /* Pages go, and come without a fault, inside system calls. */

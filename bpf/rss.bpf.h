@@ -167,7 +167,7 @@ static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 p
 		part = 0;
 	}
 	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
-	if (part == 0 && (v || must) && count != s->acc[rt_slot_of(kind)])
+	if (part == 0 && count != s->acc[rt_slot_of(kind)])
 		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
 	return v;
 }

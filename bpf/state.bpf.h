@@ -197,7 +197,9 @@ struct rt_thread {
 	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
 	u64 tstate_bytes[RT_TSTATE_BYTES / 8]; /* a look's, and its change: too much for the programs' stack */
 	struct rt_delta delta;
-	u64 faults; /* sources on faults: the task's number of faults at the last one seen */
+	/* Sources on faults: the task's faults at the last end of one, and how many of them the one that is just ending is: not the work of what was before it. */
+	u64 min_flt, maj_flt;
+	u32 min_now, maj_now;
 	struct rt_run run;
 };
 

@@ -34,6 +34,8 @@ static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task,
 	t->space_image = s ? s->image : image;
 	t->tid = task->pid;
 	t->told = 1;
+	t->min_flt = task->min_flt;
+	t->maj_flt = task->maj_flt;
 	return t;
 }
 
