@@ -76,6 +76,31 @@ struct percpu_counter { /* mm_struct.rss_stat from 6.2 on: f1a7941243c1 */
 	s32 *counters;
 };
 
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+struct mm_rss_stat { /* mm_struct.rss_stat up to 6.1 */
+	atomic64_t count[4];
+};
+
+struct mm_struct___split {
+	struct mm_rss_stat rss_stat;
+};
+
+struct task_rss_stat { /* up to 6.1: what the task has not added to its mm's counters yet (SPLIT_RSS_COUNTING) */
+	int events;
+	int count[4];
+};
+
+struct task_struct___split {
+	struct task_rss_stat rss_stat;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
 struct mm_struct {
 	struct percpu_counter rss_stat[4];
 	unsigned long start_code;

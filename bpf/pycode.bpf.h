@@ -308,10 +308,12 @@ __noinline int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const stru
 /* ---- nodes ---- */
 
 #define RT_NODE_BUSY 0xffffffff
+#define RT_NODE_GROUP 8u /* sets */
 
 __noinline u32 rt_node_get(u32 image, u32 tid, u32 parent, u32 code, u32 instr)
 {
-	u32 set = (u32)(rt_mix(((u64)parent << 32) | instr, code) >> 15) & (RT_NODE_SETS - 1);
+	/* Nodes of one call lie together: a function that runs on stays in the processor's caches. */
+	u32 set = (((u32)(rt_mix((u64)parent << 32, code) >> 15) & ~(RT_NODE_GROUP - 1)) | ((instr >> 1) & (RT_NODE_GROUP - 1))) & (RT_NODE_SETS - 1);
 	struct rt_node_set *ns = bpf_map_lookup_elem(&node_cache, &set);
 	struct rt_node_entry *e;
 	u32 id, victim = 4, old;

@@ -246,6 +246,8 @@ enum rt_counter {
 	RT_C_SWITCH_LOOKS,	/* looks when a thread left its CPU */
 	RT_C_GLANCE_FAILED,	/* looks without an RSS change that came at a moment when the stack was not readable (harmless) */
 	RT_C_FRAME_UNKNOWN,	/* a frame whose code object could not be read just then: charged to its caller's phase */
+	RT_C_FAULTS,		/* page faults of followed threads seen by a hook on faults, where that is the source */
+	RT_C_FAULTS_MISSED,	/* faults that the task's own counters have and the hook did not see: their pages came with the thread's next event */
 	RT_COUNTERS,
 };
 
