@@ -35,7 +35,7 @@ def pair(figures, key, form="{}"):
 def row(release, figures):
     source = figures["source"] + (" (auto)" if figures.get("best") else "")
     if "refused" in figures:
-        return [release, source, "not there"] + [""] * (len(HEAD) - 3)
+        return [release, source, "refused" if figures["kernel_has"] else "not there"] + [""] * (len(HEAD) - 3)
     return [
         release,
         source,

@@ -30,7 +30,7 @@ KERNELS = {  # version: Debian suite that has it
     "7.3": "trixie-backports",
 }
 AT_ONCE = 2  # machines of 2 CPUs, emulated by one host thread each
-LIMIT = 600  # seconds for one boot
+LIMIT = 900  # seconds for one boot; a quiet machine of two cores needs a quarter of that
 BOOTS = 4  # emulated boots die now and then before the guest's first process; only such boots are repeated
 QEMU = "qemu-system-x86_64"
 BEGIN, END = "GUEST-BEGINS", "GUEST-ENDS"
