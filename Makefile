@@ -33,6 +33,7 @@ LIBS     := -lbpf -lelf -lz -lyaml -ljansson
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe session watch outputs launch procfs pytarget log main
+EDGES    += kfeat hostinfo precheck doctor doctarget
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -58,6 +59,14 @@ $(B)/ramtrack.bpf.o: bpf/ramtrack.bpf.c | $(B)
 $(B)/ramtrack.skel.h: $(B)/ramtrack.bpf.o
 	$(BPFTOOL) gen skeleton $< name ramtrack > $@ 2> $(B)/skel.log || { cat $(B)/skel.log >&2; rm -f $@; exit 1; }
 
+# One program per kernel feature, for doctor.
+$(B)/featprobe.bpf.o: bpf/featprobe.bpf.c | $(B)
+	$(call say,BPF  $@)
+	$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/featprobe.skel.h: $(B)/featprobe.bpf.o
+	$(BPFTOOL) gen skeleton $< name featprobe > $@ 2> $(B)/featskel.log || { cat $(B)/featskel.log >&2; rm -f $@; exit 1; }
+
 # ---- user side ----
 
 $(B)/%.o: src/%.c | $(B)
@@ -65,6 +74,7 @@ $(B)/%.o: src/%.c | $(B)
 	$(CC) $(ALLFLAGS) -c $< -o $@
 
 $(B)/probe.o: $(B)/ramtrack.skel.h
+$(B)/kfeat.o: $(B)/featprobe.skel.h
 
 $(B)/libramtrack.a: $(PURE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^

@@ -58,18 +58,19 @@ static __always_inline u32 rt_kthread_cause(struct task_struct *task)
 	return RT_CAUSE_REMOTE;
 }
 
-/* The current thread changed its own address space. It is marked busy from before its change is counted: a clock sample in between would find
+/* The current thread changed its own address space, by t->delta. It is marked busy from before its change is counted: a clock sample in between would find
  * a phase's edge with the change on the wrong side of it. */
-static __always_inline int rt_own(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
-				  const struct rt_delta *d)
+static __always_inline int rt_own(struct rt_thread *t, struct rt_space *s)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct rt_delta *d = &t->delta;
 	struct rt_seen seen = {};
 	u64 now = bpf_ktime_get_ns();
 
 	if (s->remote_since)
 		rt_remote_flush(s, now);
 	rt_look(t, s, d->prog, 0, &seen);
-	rt_charge(t, s, slot, task, now, &seen, d);
+	rt_charge(t, s, now, &seen);
 	rt_flush_old(t, s, task, now);
 	return 0;
 }
@@ -120,8 +121,16 @@ static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_s
 	return rt_remote(s, RT_CAUSE_REMOTE, d);
 }
 
+static __noinline int rt_others_changed(struct rt_space *s, u32 slot, u32 kind, s64 v)
+{
+	struct rt_delta d = {};
+
+	rt_rss_note(s, kind, v, &d);
+	return rt_others(s, slot, bpf_get_current_task_btf(), &d);
+}
+
 /* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
-static __always_inline struct rt_space *rt_event_space(u64 mm, struct rt_cpu **cpu_out, u32 *slot_out)
+static __always_inline struct rt_space *rt_event_space(u64 mm, u32 *slot_out)
 {
 	u32 zero = 0, slot, epoch = READ_ONCE(globals.space_epoch);
 	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
@@ -144,59 +153,56 @@ static __always_inline struct rt_space *rt_event_space(u64 mm, struct rt_cpu **c
 	s = rt_space_at(slot);
 	if (!s || s->mm != mm || (s->flags & RT_SPACE_ADOPTING))
 		return NULL;
-	*cpu_out = cpu;
 	*slot_out = slot;
 	return s;
 }
 
 /* The counters of one kind have been read: what moved, and whose is it? `t` is the current thread if the address space is its own. */
-static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count, u64 percpu,
+static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, u32 kind, s64 count, u64 percpu,
 					  struct task_struct *task, struct rt_thread *t)
 {
-	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, slot, cpu, kind, count, percpu, true);
-	struct rt_delta d = {};
+	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, RT_TAKE(slot, kind, 1), count, percpu);
 
-	rt_rss_note(s, kind, v, &d);
-	if (d.pages) {
+	if (v)
 		rt_count(RT_C_RSS_EVENTS);
-		if (t)
-			rt_own(t, s, slot, task, &d);
-		else
-			rt_others(s, slot, task, &d);
+	if (!t)
+		return v ? rt_others_changed(s, slot, kind, v) : 0;
+	if (v) {
+		rt_rss_note(s, kind, v, &t->delta);
+		rt_own(t, s);
 	}
-	if (t)
-		t->busy = 0;
+	t->busy = 0;
 	return 0;
 }
 
 /* ---- sources that tell of faults, not of changes ---- */
+
+static __noinline s64 rt_poll_kind(struct rt_space *s, u64 what)
+{
+	u64 percpu = 0;
+	s64 count = 0;
+
+	return rt_mm_counter_read((struct mm_struct *)s->mm, (what >> 32) & 0xff, &count, &percpu) ? 0 : rt_rss_take(s, what, count, percpu);
+}
 
 /* The thread that runs may have changed its address space, of any kind and by any number of pages: what moved since it was last asked? `rescan`: on other CPUs
  * too. A thread comes to another CPU only through sched_switch, where it is asked as well, so that nothing of it stays behind. */
 static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog, u32 rescan)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	u32 zero = 0;
-	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 
-	if (!cpu || t->busy || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)task->mm != s->mm)
+	if (t->busy || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)task->mm != s->mm)
 		return 0;
 	t->busy = 1;
 	for (u32 k = 0; k < RT_KINDS; k++) {
-		struct rt_delta d = {};
-		u64 percpu = 0;
-		s64 count = 0, v = 0;
+		s64 v = cfg.split ? rt_split_poll(t, task, k) : rt_poll_kind(s, RT_TAKE(t->slot, k, rescan));
 
-		if (cfg.split)
-			v = rt_split_poll(t, task, k);
-		else if (!rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu))
-			v = rt_rss_take(s, t->slot, cpu, k, count, percpu, rescan);
-		rt_rss_note(s, k, v, &d);
-		if (!d.pages)
+		if (!v)
 			continue;
-		d.prog = prog;
+		rt_rss_note(s, k, v, &t->delta);
+		t->delta.prog = prog;
 		rt_count(RT_C_RSS_EVENTS);
-		rt_own(t, s, t->slot, task, &d);
+		rt_own(t, s);
 	}
 	t->busy = 0;
 	return 0;

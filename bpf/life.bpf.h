@@ -155,25 +155,14 @@ static __always_inline void rt_emit_thread(u32 type, u32 image, u32 tid, u32 cre
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline int rt_on_fork(struct task_struct *parent, struct task_struct *child)
+/* Of the thread or process that `parent` has made. Functions of their own, like rt_exit_tell: a look goes deep, and the programs' stack is short. */
+static __noinline int rt_fork_child(struct rt_thread *pt, struct rt_space *ps, struct task_struct *parent, struct task_struct *child)
 {
-	struct rt_thread *pt = bpf_task_storage_get(&threads, parent, NULL, 0), *ct;
-	struct rt_space *ps, *cs;
 	u64 now = bpf_ktime_get_ns();
+	struct rt_thread *ct;
+	struct rt_space *cs;
 	u32 slot, image, flags = 0, tgid;
 
-	if (!pt)
-		return 0;
-	ps = rt_space_at(pt->slot);
-	if (!ps)
-		return 0;
-	/* What the parent did up to now, and the phase it is in, come before its child, be it a thread or a process. */
-	if (!pt->busy) {
-		rt_poll_first(pt, ps, RT_PROG_LIFE);
-		rt_glance(pt, ps, parent, RT_PROG_LIFE);
-		rt_emit_run(pt, &pt->run, parent, ps->image);
-	}
-	now = bpf_ktime_get_ns();
 	if (child->tgid == parent->tgid) {
 		ct = rt_thread_new(child, pt->slot, pt->image, RT_BIRTH_FORK);
 		if (ct && (ps->flags & RT_SPACE_ADOPTING))
@@ -204,6 +193,25 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 		ct->tid = pt->tid;
 	rt_emit_proc(cs, child, image, RT_BIRTH_FORK, flags, pt->image, 0, now, NULL);
 	return 0;
+}
+
+static __always_inline int rt_on_fork(struct task_struct *parent, struct task_struct *child)
+{
+	struct rt_thread *pt = bpf_task_storage_get(&threads, parent, NULL, 0);
+	struct rt_space *ps;
+
+	if (!pt)
+		return 0;
+	ps = rt_space_at(pt->slot);
+	if (!ps)
+		return 0;
+	/* What the parent did up to now, and the phase it is in, come before its child, be it a thread or a process. */
+	if (!pt->busy) {
+		rt_poll_first(pt, ps, RT_PROG_LIFE);
+		rt_glance(pt, ps, parent, RT_PROG_LIFE);
+		rt_emit_run(pt, &pt->run, parent, ps->image);
+	}
+	return rt_fork_child(pt, ps, parent, child);
 }
 
 static __always_inline int rt_on_exec(struct task_struct *task)
@@ -255,25 +263,16 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	return 0;
 }
 
-static __always_inline int rt_on_exit(struct task_struct *task)
+static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, struct task_struct *task)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
 	u64 now = bpf_ktime_get_ns();
 	u64 mm;
 	struct rt_pages exact = {};
 	struct signal_struct *signal = task->signal;
 	struct rt_rec_exit *r;
-	struct rt_space *s;
 	u32 shares;
 	int have;
 
-	if (!t)
-		return 0;
-	s = rt_space_at(t->slot);
-	if (!s)
-		return 0;
-	if (cfg.mm_source != RT_MM_RSS_STAT)
-		rt_poll(t, s, RT_PROG_LIFE, 1);
 	rt_emit_run(t, &t->run, task, s->image);
 	rt_emit_thread(RT_REC_THREAD_EXIT, t->image, task->pid, 0, now);
 	if (signal->live.counter > 0)
@@ -310,6 +309,21 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	}
 	rt_space_leave(s);
 	return 0;
+}
+
+static __always_inline int rt_on_exit(struct task_struct *task)
+{
+	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_space *s;
+
+	if (!t)
+		return 0;
+	s = rt_space_at(t->slot);
+	if (!s)
+		return 0;
+	if (cfg.mm_source != RT_MM_RSS_STAT)
+		rt_poll(t, s, RT_PROG_LIFE, 1);
+	return rt_exit_tell(t, s, task);
 }
 
 /* Attach: one thread of a process that runs already. */

@@ -11,20 +11,21 @@
 /* ---- the interpreter of an address space ---- */
 
 /* What is known of the executable? Asked again when user space has added to `bins`. */
-static __always_inline void rt_bin_check(struct rt_space *s)
+static __noinline int rt_bin_check(struct rt_space *s)
 {
 	struct rt_bin_key key = {.dev = s->exe_dev, .ino = s->exe_ino};
 	struct rt_bin *bin;
 	u32 epoch = READ_ONCE(globals.bins_epoch);
 
 	if (s->bins_epoch == epoch + 1)
-		return;
+		return 0;
 	s->bins_epoch = epoch + 1;
 	bin = bpf_map_lookup_elem(&bins, &key);
 	if (!bin)
-		return;
+		return 0;
 	s->pyoff = bin->pyoff;
 	s->py_state = bin->kind == RT_BIN_NONE ? RT_PY_NONE : RT_PY_PENDING;
+	return 0;
 }
 
 struct rt_linkmap {
@@ -170,7 +171,7 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
 		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
 		long at = rt_frame_fetch(sh, entry, entry);
-		struct rt_look l = {.t = t, .s = s, .sh = sh, .po = po};
+		struct rt_look l = {.t = t, .sh = sh, .po = po};
 		struct rt_walk_entry *w = &sh->w[0];
 
 		if (at >= 0) {
@@ -241,19 +242,20 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->maj_flt = task->maj_flt;
 }
 
-/* Charges d (or just notes the look, if it moved no page) to what was seen. */
-static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
-				      u64 now, const struct rt_seen *seen, const struct rt_delta *d)
+/* Charges t->delta (or just notes the look, if it moved no page) to what was seen. */
+static __noinline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now, const struct rt_seen *seen)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct rt_delta *d = &t->delta;
 	struct rt_run *run = &t->run;
 	bool edge = seen->sig != t->sig || (seen->flags & RT_RUN_ENTRY);
-	u32 k = d->kind;
+	u32 k = d->kind, slot = t->slot;
 
 	if (!d->pages && !edge) {
 		t->seen_ns = now;
 		if (run->active)
 			run->last_ns = now;
-		return;
+		return 0;
 	}
 	t->sig = seen->sig;
 	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
@@ -278,17 +280,18 @@ static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u
 		if (total > run->max_pages)
 			run->max_pages = total;
 	}
+	return 0;
 }
 
 /* A look without an RSS change. */
 static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u32 prog)
 {
 	struct rt_seen seen = {};
-	struct rt_delta d = {};
 
 	t->busy = 1;
+	t->delta.pages = 0;
 	rt_look(t, s, prog, 0, &seen);
-	rt_charge(t, s, t->slot, task, bpf_ktime_get_ns(), &seen, &d);
+	rt_charge(t, s, bpf_ktime_get_ns(), &seen);
 	t->busy = 0;
 	return 0;
 }

@@ -15,15 +15,6 @@
 
 #define RT_STR_MAX (1u << 20) /* a longer str is taken for garbage */
 
-struct rt_code_ref { /* of one code object in the target */
-	u64 addr;
-	u64 fp;
-	u64 filename, qualname, linetable;
-	s32 firstlineno;
-	u32 id;
-	u32 flags; /* enum rt_code_cache_flags */
-};
-
 static __always_inline u64 rt_mix(u64 h, u64 v)
 {
 	h ^= v;
@@ -93,26 +84,33 @@ __noinline int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, str
 
 struct rt_hash {
 	struct rt_code_scratch *scratch; /* the bytes are at its data[0] */
-	u64 last1, last2; /* hash since the last and the last but one '/' */
-	u64 all;
 };
 
 static long rt_hash_byte(u32 i, struct rt_hash *h)
 {
+	struct rt_code_scratch *sc = h->scratch;
 	u64 c;
 
 	if (i >= RT_QUALNAME_MAX + RT_FILENAME_MAX)
 		return 1;
-	c = h->scratch->data[i];
-	h->all = (h->all ^ c) * RT_FNV_PRIME;
+	c = sc->data[i];
+	sc->all = (sc->all ^ c) * RT_FNV_PRIME;
 	if (c == '/') {
-		h->last2 = (h->last1 ^ c) * RT_FNV_PRIME;
-		h->last1 = RT_FNV_BASIS;
+		sc->last2 = (sc->last1 ^ c) * RT_FNV_PRIME;
+		sc->last1 = RT_FNV_BASIS;
 	} else {
-		h->last2 = (h->last2 ^ c) * RT_FNV_PRIME;
-		h->last1 = (h->last1 ^ c) * RT_FNV_PRIME;
+		sc->last2 = (sc->last2 ^ c) * RT_FNV_PRIME;
+		sc->last1 = (sc->last1 ^ c) * RT_FNV_PRIME;
 	}
 	return 0;
+}
+
+static __always_inline void rt_hash(struct rt_code_scratch *sc, u32 bytes)
+{
+	struct rt_hash h = {.scratch = sc};
+
+	sc->all = sc->last1 = sc->last2 = RT_FNV_BASIS;
+	bpf_loop(bytes, rt_hash_byte, &h, 0);
 }
 
 static __always_inline u32 rt_name_lookup(u64 key)
@@ -121,14 +119,6 @@ static __always_inline u32 rt_name_lookup(u64 key)
 
 	return flags ? *flags : 0;
 }
-
-/* The characters of a str object: their address and number of bytes; width 0: no str that could be read. */
-struct rt_str {
-	u64 data;
-	u64 bytes;
-	u32 width;
-	u32 ascii;
-};
 
 static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, struct rt_str *s)
 {
@@ -153,14 +143,24 @@ static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, str
 	s->bytes = len * s->width;
 }
 
+/* n, or max if it is more: the register that was compared is the one that is used, which is what verifiers follow. */
+#define rt_upto(n, max)                         \
+	({                                      \
+		u64 n_ = (n);                   \
+		asm volatile("" : "+r"(n_));    \
+		if (n_ > (max))                 \
+			n_ = (max);             \
+		asm volatile("" : "+r"(n_));    \
+		n_;                             \
+	})
+
 /* Copies names (and the line table, if it is wanted) of a new code object and sends them. Sets c->flags. */
 __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c, u32 prog)
 {
 	u32 key = bpf_get_smp_processor_id() * RT_PROG_KINDS + (prog & (RT_PROG_KINDS - 1));
 	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
 	struct rt_rec_code *r;
-	struct rt_str q, f;
-	struct rt_hash h = {};
+	struct rt_str *q, *f;
 	u32 ql, fl, tl = 0, flags = 0, size;
 	u64 hq, n;
 
@@ -172,54 +172,51 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 	}
 	sc->busy = 1;
 	r = &sc->rec;
-	rt_str_read(po, c->qualname, &q);
-	rt_str_read(po, c->filename, &f);
-	if (!q.width || !f.width)
+	q = &sc->q;
+	f = &sc->f;
+	rt_str_read(po, c->qualname, q);
+	rt_str_read(po, c->filename, f);
+	if (!q->width || !f->width)
 		flags |= RT_CODE_UNREADABLE;
-	ql = q.width ? q.bytes : 0;
+	ql = q->width ? q->bytes : 0;
 	if (ql > RT_QUALNAME_MAX) {
 		ql = RT_QUALNAME_MAX;
 		flags |= RT_CODE_NAME_CUT;
 	}
-	fl = f.width ? f.bytes : 0;
+	fl = f->width ? f->bytes : 0;
 	if (fl > RT_FILENAME_MAX) {
-		f.data += fl - RT_FILENAME_MAX;
+		f->data += fl - RT_FILENAME_MAX;
 		fl = RT_FILENAME_MAX;
 		flags |= RT_CODE_FILE_CUT;
 	}
-	if (ql && bpf_probe_read_user(sc->data, ql, (void *)q.data))
+	if (ql && bpf_probe_read_user(sc->data, rt_upto(ql, RT_QUALNAME_MAX), (void *)q->data))
 		flags |= RT_CODE_UNREADABLE;
-	h.scratch = sc;
-	h.all = h.last1 = h.last2 = RT_FNV_BASIS;
-	bpf_loop(ql, rt_hash_byte, &h, 0);
-	hq = h.all;
+	rt_hash(sc, ql);
+	hq = sc->all;
 	/* The file is hashed at the start of the buffer, then copied behind the name for good. */
-	if (fl && bpf_probe_read_user(sc->data, fl, (void *)f.data))
+	if (fl && bpf_probe_read_user(sc->data, rt_upto(fl, RT_FILENAME_MAX), (void *)f->data))
 		flags |= RT_CODE_UNREADABLE;
 	if (fl && sc->data[0] == '<' && sc->data[1] != 'f')
 		c->flags |= RT_CODE_IS_VOLATILE; /* "<string>", "<stdin>", ...; not "<frozen ...>" */
-	h.all = h.last1 = h.last2 = RT_FNV_BASIS;
-	bpf_loop(fl, rt_hash_byte, &h, 0);
-	if (q.ascii && f.ascii)
-		c->flags |= rt_name_lookup(RT_NAME_KEY0(hq)) | rt_name_lookup(RT_NAME_KEY1(hq, h.last1)) |
-			    rt_name_lookup(RT_NAME_KEY2(hq, h.last2));
+	rt_hash(sc, fl);
+	if (q->ascii && f->ascii)
+		c->flags |= rt_name_lookup(RT_NAME_KEY0(hq)) | rt_name_lookup(RT_NAME_KEY1(hq, sc->last1)) |
+			    rt_name_lookup(RT_NAME_KEY2(hq, sc->last2));
 	else /* not compared here: user space decides */
 		c->flags |= RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT;
 	if (c->flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT))
 		flags |= RT_CODE_NAMED;
 	if (ql)
-		bpf_probe_read_user(sc->data, ql, (void *)q.data);
+		bpf_probe_read_user(sc->data, rt_upto(ql, RT_QUALNAME_MAX), (void *)q->data);
 	barrier();
-	if (fl <= RT_FILENAME_MAX && ql <= RT_QUALNAME_MAX && fl)
-		bpf_probe_read_user(sc->data + ql, fl, (void *)f.data);
+	if (fl)
+		bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX), rt_upto(fl, RT_FILENAME_MAX), (void *)f->data);
 	flags |= RT_CODE_TABLE_ABSENT;
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
 		n = rt_user_u64(c->linetable + po->bytes_size);
 		tl = n > RT_LINETABLE_MAX ? RT_LINETABLE_MAX : n;
-		/* One comparison with `tl` itself: of "tl - 1 < max", which compilers make of two, some verifiers (6.18) learn nothing about it. */
-		asm volatile("" : "+r"(tl));
-		if (ql <= RT_QUALNAME_MAX && fl <= RT_FILENAME_MAX && n && tl <= RT_LINETABLE_MAX &&
-		    !bpf_probe_read_user(sc->data + ql + fl, tl, (void *)(c->linetable + po->bytes_data))) {
+		if (n && !bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX) + rt_upto(fl, RT_FILENAME_MAX), rt_upto(tl, RT_LINETABLE_MAX),
+					      (void *)(c->linetable + po->bytes_data))) {
 			flags &= ~RT_CODE_TABLE_ABSENT;
 			if (n > RT_LINETABLE_MAX)
 				flags |= RT_CODE_TABLE_CUT;
@@ -235,8 +232,8 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 	r->qualname_len = ql;
 	r->file_len = fl;
 	r->table_len = tl;
-	r->qualname_width = q.width ? q.width : 1;
-	r->file_width = f.width ? f.width : 1;
+	r->qualname_width = q->width ? q->width : 1;
+	r->file_width = f->width ? f->width : 1;
 	r->pyversion = po->version;
 	r->pad = 0;
 	if (size <= sizeof(*r) + RT_CODE_DATA + 8 && bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP))

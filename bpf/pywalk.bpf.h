@@ -22,7 +22,6 @@
 
 struct rt_look {
 	struct rt_thread *t;
-	struct rt_space *s;
 	struct rt_shadow *sh;
 	const struct rt_pyoff *po;
 };
@@ -269,7 +268,7 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 {
 	struct rt_shadow *sh = l->sh;
 	struct rt_thread *t = l->t;
-	struct rt_code_ref c = {};
+	struct rt_code_ref *c = &sh->ref;
 	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
 	struct rt_walk_entry *w;
@@ -282,10 +281,12 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 	flags = rt_at(sh->code_flags, RT_DEPTH, pos);
 	if (!f || !e || !w || !flags)
 		return 0;
+	c->id = c->flags = 0;
+	c->fp = 0;
 	if (w->code) {
-		c.addr = w->code;
-		if (rt_push_code(l, f, e, w, *flags, &c)) {
-			c.id = RT_CODE_UNKNOWN;
+		c->addr = w->code;
+		if (rt_push_code(l, f, e, w, *flags, c)) {
+			c->id = RT_CODE_UNKNOWN;
 			if (pos < sh->st.unknown) {
 				rt_count(RT_C_FRAME_UNKNOWN);
 				sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
@@ -293,7 +294,7 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 		}
 		instr = w->instr - w->code - l->po->code_adaptive;
 		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
-		if (pos && (c.flags & RT_CODE_IS_VOLATILE)) {
+		if (pos && (c->flags & RT_CODE_IS_VOLATILE)) {
 			u32 v = sh->n_volatile;
 
 			u16 *at = rt_at(sh->volatile_at, RT_VOLATILE, v);
@@ -303,19 +304,19 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 				sh->n_volatile = v + 1;
 			}
 		}
-		sh->st.node = rt_node_get(t->image, t->tid, parent, c.id, instr);
-		if (c.flags & RT_CODE_IS_STATEMENT)
-			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | instr, c.id) >> 7) | 1;
-		else if (c.flags & RT_CODE_IS_FUNCTION)
-			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | 0xfffffff1, c.id) >> 7) | 1;
+		sh->st.node = rt_node_get(t->image, t->tid, parent, c->id, instr);
+		if (c->flags & RT_CODE_IS_STATEMENT)
+			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | instr, c->id) >> 7) | 1;
+		else if (c->flags & RT_CODE_IS_FUNCTION)
+			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | 0xfffffff1, c->id) >> 7) | 1;
 	}
 	f->addr = w->addr;
 	f->ident = w->ident;
 	f->instr = w->instr;
 	e->code = w->code;
-	e->fp = (u32)c.fp;
-	e->code_id = sh->st.unknown == pos ? 0 : c.id;
-	*flags = c.flags;
+	e->fp = (u32)c->fp;
+	e->code_id = sh->st.unknown == pos ? 0 : c->id;
+	*flags = c->flags;
 	e->node = sh->st.node;
 	e->sig = sh->st.sig;
 	rt_chunk_note(sh, pos, w->addr);
@@ -355,7 +356,7 @@ static long rt_push_inner(u32 i, struct rt_look *l)
 
 __noinline int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
-	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_look look = {.t = t, .sh = sh, .po = po}, *l = &look;
 
 	if (!t || !s || !sh || !po)
 		return -1;
@@ -382,7 +383,7 @@ __noinline int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_sh
 static __noinline int rt_recheck(struct rt_look *l, u32 i)
 {
 	struct rt_shadow *sh = l->sh;
-	struct rt_code_ref c = {};
+	struct rt_code_ref *c = &sh->ref;
 	struct rt_shadow_entry *e;
 
 	if (i >= sh->st.k)
@@ -390,10 +391,10 @@ static __noinline int rt_recheck(struct rt_look *l, u32 i)
 	e = rt_at(sh->e, RT_DEPTH, i);
 	if (!e || !e->code)
 		return 0;
-	c.addr = e->code;
-	if (rt_code_read(sh, l->po, &c))
+	c->addr = e->code;
+	if (rt_code_read(sh, l->po, c))
 		return 0;
-	if ((u32)c.fp == e->fp)
+	if ((u32)c->fp == e->fp)
 		return 0;
 	e->code_id = 0;
 	sh->st.k = i;
@@ -457,7 +458,7 @@ static long rt_forget_volatile(u32 i, struct rt_look *l)
  * a shadow holds (rt_walk_all is for those). */
 __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
-	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_look look = {.t = t, .sh = sh, .po = po}, *l = &look;
 	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
 	u32 keep;
@@ -586,16 +587,14 @@ __noinline u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const str
 	return 0;
 }
 
-#define RT_TSTATE_BYTES 128
-
 /* The current frame of the thread, and its thread state: by the one found last time if it is still this thread's (one read for both fields). */
 static __always_inline u64 rt_current_frame(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
 {
-	u64 bytes[RT_TSTATE_BYTES / 8], at = 0;
+	u64 *bytes = t->tstate_bytes, at = 0;
 	u32 o_frame = po->tstate_frame, o_id = po->tstate_thread_id, base = o_frame & ~7u;
 
 	if (!t->tstate || o_id < base || o_id - base > RT_TSTATE_BYTES - 8 ||
-	    bpf_probe_read_user(bytes, sizeof(bytes), (void *)(t->tstate + base)) ||
+	    bpf_probe_read_user(bytes, RT_TSTATE_BYTES, (void *)(t->tstate + base)) ||
 	    bytes[((o_id - base) / 8) & (RT_TSTATE_BYTES / 8 - 1)] != fsbase) {
 		if (!rt_tstate_find(t, s, po, fsbase))
 			return 0;

@@ -8,11 +8,19 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* The third argument of rss_stat, up to 6.1: what the mm's counter is now. One load from the context, as the verifier wants it. */
+static __always_inline s64 rt_arg_count(void *ctx)
+{
+	s64 count;
+
+	asm volatile("%0 = *(u64 *)(%1 + 16)" : "=r"(count) : "r"(ctx));
+	return count;
+}
+
 SEC("tp_btf/rss_stat")
 int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 {
 	u32 kind = rt_kind_of(member), slot = 0;
-	struct rt_cpu *cpu = NULL;
 	struct task_struct *task;
 	struct rt_thread *t;
 	struct rt_space *s;
@@ -21,20 +29,20 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 
 	if (kind == RT_KINDS)
 		return 0;
-	s = rt_event_space((u64)mm, &cpu, &slot);
+	s = rt_event_space((u64)mm, &slot);
 	if (!s)
 		return 0;
 	task = bpf_get_current_task_btf();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
-	if (cfg.split) { /* its third argument is what the counter is now */
-		count = (s64)ctx[2];
+	if (cfg.split) {
+		count = rt_arg_count(ctx);
 		percpu = 0;
 	} else {
 		rt_mm_counter(mm, member, count, percpu);
 	}
-	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
+	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
 
 SEC("raw_tp/rss_stat")
@@ -42,7 +50,6 @@ int rss_stat_raw(u64 *ctx)
 {
 	struct mm_struct *mm = (struct mm_struct *)ctx[0];
 	u32 kind = rt_kind_of((int)ctx[1]), slot = 0;
-	struct rt_cpu *cpu = NULL;
 	struct task_struct *task;
 	struct rt_thread *t;
 	struct rt_space *s;
@@ -51,18 +58,18 @@ int rss_stat_raw(u64 *ctx)
 
 	if (kind == RT_KINDS)
 		return 0;
-	s = rt_event_space((u64)mm, &cpu, &slot);
+	s = rt_event_space((u64)mm, &slot);
 	if (!s)
 		return 0;
 	if (cfg.split)
-		count = (s64)ctx[2];
+		count = rt_arg_count(ctx);
 	else if (rt_mm_counter_read(mm, kind, &count, &percpu))
 		return 0;
 	task = bpf_get_current_task_btf();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
-	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
+	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
 
 /* handle_mm_fault, mm/memory.c: every fault of a user page, also those that the kernel makes for somebody (pinning, MAP_POPULATE). */
@@ -195,9 +202,7 @@ int eval_entry(struct pt_regs *ctx)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
 	u64 frame = ctx->si;
-	struct rt_code_ref c = {};
 	struct rt_seen seen = {};
-	struct rt_delta d = {};
 	const struct rt_pyoff *po;
 	struct rt_shadow *sh;
 	struct rt_space *s;
@@ -213,20 +218,21 @@ int eval_entry(struct pt_regs *ctx)
 	if (!po)
 		return 0;
 	rt_count(RT_C_ENTRY_HITS);
-	if (cfg.mm_source == RT_MM_TRACEPOINT)
-		rt_poll(t, s, RT_PROG_ENTRY, 0);
 	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	c.addr = rt_user_u64(frame + po->frame_code);
-	if (!sh || !c.addr)
+	if (!sh)
 		return 0;
 	t->busy = 1;
+	t->delta.pages = 0;
 	rt_root_check(s);
-	rt_code_get(t, sh, po, &c, RT_PROG_ENTRY);
-	if (c.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) {
+	sh->ref.addr = rt_user_u64(frame + po->frame_code);
+	sh->ref.flags = 0;
+	if (sh->ref.addr)
+		rt_code_get(t, sh, po, &sh->ref, RT_PROG_ENTRY);
+	if (sh->ref.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) {
 		rt_look(t, s, RT_PROG_ENTRY, frame, &seen);
 		if (!seen.flags) {
 			seen.flags = RT_RUN_ENTRY;
-			rt_charge(t, s, t->slot, task, bpf_ktime_get_ns(), &seen, &d);
+			rt_charge(t, s, bpf_ktime_get_ns(), &seen);
 		}
 	}
 	t->busy = 0;

@@ -14,14 +14,6 @@
 
 #include "emit.bpf.h"
 
-struct rt_delta {
-	s64 pages;
-	s64 before[RT_KINDS];
-	u32 reused;
-	u32 kind;
-	u32 prog; /* enum rt_prog_kind: who found it */
-};
-
 struct rt_scan {
 	u64 counters;
 	s64 sum;
@@ -140,15 +132,21 @@ static __always_inline void rt_rss_note(struct rt_space *s, u32 kind, s64 v, str
 	}
 }
 
-/* Per-CPU counters: how many pages of `kind` moved on this CPU and in `count`. `must`: something has moved, so that if it was not here, it was elsewhere. */
-static __always_inline s64 rt_rss_take(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count, u64 percpu, bool must)
+/* What is asked of rt_rss_take, in one argument. */
+#define RT_TAKE(slot, kind, must) ((u64)(slot) | (u64)(kind) << 32 | (u64)(must) << 40)
+
+/* Per-CPU counters: how many pages of a kind moved on this CPU and in `count`. `must`: something has moved, so that if it was not here, it was elsewhere. A function
+ * of its own: what it needs of the stack is not there any more when the thread is looked at. */
+static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 percpu)
 {
-	u32 id = bpf_get_smp_processor_id(), key = slot * cfg.cpus + id;
+	u32 id = bpf_get_smp_processor_id(), slot = (u32)what, kind = (what >> 32) & 0xff, key = slot * cfg.cpus + id, zero = 0;
 	struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
+	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	bool must = what >> 40;
 	s32 part = 0;
 	s64 v;
 
-	if (!p || kind >= RT_KINDS)
+	if (!p || !cpu || kind >= RT_KINDS)
 		return 0;
 	if (!cpu->offset) {
 		u64 *offset = bpf_map_lookup_elem(&cpu_offset, &id);

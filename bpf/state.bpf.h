@@ -170,6 +170,17 @@ struct rt_run {
 	u64 min_flt, maj_flt; /* of the task at the begin */
 };
 
+/* What one event moved. */
+struct rt_delta {
+	s64 pages;
+	s64 before[RT_KINDS];
+	u32 reused;
+	u32 kind;
+	u32 prog; /* enum rt_prog_kind: who found it */
+};
+
+#define RT_TSTATE_BYTES 128 /* of a PyThreadState: its frame and its thread_id lie so near */
+
 struct rt_thread {
 	u32 slot;
 	u32 image;
@@ -182,6 +193,8 @@ struct rt_thread {
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
 	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
+	u64 tstate_bytes[RT_TSTATE_BYTES / 8]; /* a look's, and its change: too much for the programs' stack */
+	struct rt_delta delta;
 	u64 faults; /* sources on faults: the task's number of faults at the last one seen */
 	struct rt_run run;
 };
@@ -244,8 +257,18 @@ struct rt_walk_state {
 	u32 chunk; /* push: of the last frame pushed */
 };
 
+struct rt_code_ref { /* of one code object in the target */
+	u64 addr;
+	u64 fp;
+	u64 filename, qualname, linetable;
+	s32 firstlineno;
+	u32 id;
+	u32 flags; /* enum rt_code_cache_flags */
+};
+
 struct rt_shadow {
 	struct rt_walk_state st;
+	struct rt_code_ref ref; /* of the frame being pushed or checked: too much for the programs' stack */
 	u32 depth;
 	u32 gap; /* the stack was deeper than RT_DEPTH: nothing can be kept from one look to the next */
 	u32 root;
@@ -377,9 +400,19 @@ enum rt_prog_kind {
 
 #define RT_CODE_DATA (RT_QUALNAME_MAX + RT_FILENAME_MAX + RT_LINETABLE_MAX)
 
+/* The characters of a str object: their address and number of bytes; width 0: no str that could be read. */
+struct rt_str {
+	u64 data;
+	u64 bytes;
+	u32 width;
+	u32 ascii;
+};
+
 struct rt_code_scratch {
 	u32 busy;
 	u32 pad;
+	struct rt_str q, f; /* qualname, file */
+	u64 all, last1, last2; /* hash of the whole, since the last and since the last but one '/' */
 	struct rt_rec_code rec;
 	u8 data[RT_CODE_DATA + 16];
 };

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 #include <locale.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "doctor.h"
 #include "log.h"
 #include "opts.h"
 #include "session.h"
@@ -12,6 +14,8 @@ int main(int argc, char **argv)
 	int status;
 
 	setlocale(LC_CTYPE, "");
+	if (argc > 1 && !strcmp(argv[1], "doctor"))
+		return rt_doctor_main(argc - 1, argv + 1);
 	status = rt_opts_parse(argc, argv, stdout, stderr, &opts);
 	if (status)
 		return status;

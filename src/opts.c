@@ -60,7 +60,7 @@ static const struct argp_option rt_options[] = {
 	{NULL, 0, NULL, 0, NULL, 0},
 };
 
-static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]";
+static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\ndoctor [-p PID] [--json]";
 
 static const char rt_opts_doc[] =
 	"Charges every change of RSS of a starting Python program (vLLM by default) to the phase that caused it: "
@@ -69,6 +69,7 @@ static const char rt_opts_doc[] =
 	"Exit status: 0 good; 1 error; 2 usage; 3 no such target, or not one that can be traced; 4 privilege missing; "
 	"5 kernel feature missing; 6 incomplete under --strict; with -- COMMAND the command's own status (128+N for "
 	"signal N) once it ran.\n\n"
+	"'" RT_NAME " doctor' says what this kernel, these privileges and a process allow.\n\n"
 	"Example: sudo " RT_NAME " -p \"$(pgrep -of 'vllm serve')\"";
 
 /* What the parser works on. */

@@ -26,6 +26,7 @@
 #define MAX_ENTRIES 16		 /* interpreters with an entry probe */
 #define TARGET_ADOPT 1		 /* enum rt_target in bpf/life.bpf.h */
 #define TARGET_EXEC 2
+#define ASK_DOCTOR "; run: ramtrack-bpf doctor" /* how every refusal ends: it says what is missing, and why */
 
 struct rt_probe {
 	struct ramtrack *skel;
@@ -73,17 +74,30 @@ static int on_libbpf_print(enum libbpf_print_level level, const char *format, va
 	return 0;
 }
 
+/* May this process load tracing programs at all? Then a refusal is the kernel's lack, not ours. */
+static bool may_trace(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {};
+	uint64_t caps;
+
+	if (syscall(SYS_capget, &head, data))
+		return false;
+	caps = data[0].effective | (uint64_t)data[1].effective << 32;
+	return caps >> CAP_SYS_ADMIN & 1 || (caps >> CAP_BPF & 1 && caps >> CAP_PERFMON & 1);
+}
+
 /* Which status and advice an errno of the bpf system call deserves. */
 static int bpf_refused(const char *what, int err)
 {
-	if (err == -EPERM || err == -EACCES) {
+	if ((err == -EPERM || err == -EACCES) && !may_trace()) {
 		rt_log_error("%s: %s: loading BPF programs needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH "
-			     "(and no kernel lockdown in mode confidentiality); run it as: sudo ramtrack-bpf ...%s%s",
+			     "(and no kernel lockdown in mode confidentiality); run it as: sudo ramtrack-bpf ...%s%s" ASK_DOCTOR,
 			     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 		return RT_NO_PRIVILEGE;
 	}
 	rt_log_error("%s: %s: this kernel refuses what ramtrack-bpf needs (Linux 5.10 or newer with CONFIG_DEBUG_INFO_BTF, CONFIG_BPF_SYSCALL "
-		     "and CONFIG_BPF_EVENTS); run it with -v for libbpf's and the verifier's messages%s%s",
+		     "and CONFIG_BPF_EVENTS); run it with -v for libbpf's and the verifier's messages%s%s" ASK_DOCTOR,
 		     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 	return RT_NO_FEATURE;
 }
@@ -98,13 +112,13 @@ static int check_kernel(bool *split)
 
 	if (!btf) {
 		rt_log_error("kernel: no BTF type information at /sys/kernel/btf/vmlinux: boot Linux 5.10 or newer built with "
-			     "CONFIG_DEBUG_INFO_BTF=y (Debian's kernels are)");
+			     "CONFIG_DEBUG_INFO_BTF=y (Debian's kernels are)" ASK_DOCTOR);
 		return RT_NO_FEATURE;
 	}
 	id = btf__find_by_name_kind(btf, "trace_event_raw_rss_stat", BTF_KIND_STRUCT);
 	if (id < 0) {
 		btf__free(btf);
-		rt_log_error("kernel: it has no tracepoint kmem:rss_stat: boot Linux 5.10 or newer with CONFIG_TRACEPOINTS=y");
+		rt_log_error("kernel: it has no tracepoint kmem:rss_stat: boot Linux 5.10 or newer with CONFIG_TRACEPOINTS=y" ASK_DOCTOR);
 		return RT_NO_FEATURE;
 	}
 	id = btf__find_by_name_kind(btf, "percpu_counter", BTF_KIND_STRUCT);
@@ -131,7 +145,7 @@ static int check_kernel(bool *split)
 	if (percpu || *split)
 		return RT_OK;
 	rt_log_error("kernel: its RSS counters (mm_struct.rss_stat) are neither per-CPU counters (6.2 and newer) nor split per task (5.10 to 6.1): boot one of "
-		     "these kernels");
+		     "these kernels" ASK_DOCTOR);
 	return RT_NO_FEATURE;
 }
 
@@ -225,7 +239,7 @@ static int setup_cpus(struct rt_probe *p)
 
 		err = bpf_prog_test_run_opts(fd, &opts);
 		if (!err && opts.retval) {
-			rt_log_error("CPU %d: the program that finds its per-CPU area failed (%u): report this with your kernel's version", cpu,
+			rt_log_error("CPU %d: the program that finds its per-CPU area failed (%u): report this with your kernel's version" ASK_DOCTOR, cpu,
 				     opts.retval);
 			return RT_NO_FEATURE;
 		}
@@ -257,19 +271,6 @@ static int try_source(struct rt_probe *p, enum rt_mm_source source)
 	return err;
 }
 
-/* May this process load tracing programs at all? Then a refusal is the kernel's lack, not ours. */
-static bool may_trace(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {};
-	uint64_t caps;
-
-	if (syscall(SYS_capget, &head, data))
-		return false;
-	caps = data[0].effective | (uint64_t)data[1].effective << 32;
-	return caps >> CAP_SYS_ADMIN & 1 || (caps >> CAP_BPF & 1 && caps >> CAP_PERFMON & 1);
-}
-
 static int load_source(struct rt_probe *p)
 {
 	enum rt_mm_source candidates[RT_MM_SOURCES], forced = p->config.mm_source;
@@ -277,7 +278,7 @@ static int load_source(struct rt_probe *p)
 	int err = 0, first = 0;
 
 	if (forced == RT_MM_RSS_STAT && p->split) {
-		rt_log_error("--mm-source rss_stat: on this kernel the tracepoint comes once in 64 changes, it needs %s; use --mm-source auto, fexit or kprobe",
+		rt_log_error("--mm-source rss_stat: on this kernel the tracepoint comes once in 64 changes, it needs %s; use --mm-source auto, fexit or kprobe" ASK_DOCTOR,
 			     rt_mm_needs(forced));
 		return RT_NO_FEATURE;
 	}
@@ -291,7 +292,7 @@ static int load_source(struct rt_probe *p)
 		first = first ? first : err; /* what the best one lacks says most */
 	}
 	if (forced != RT_MM_AUTO && may_trace()) {
-		rt_log_error("--mm-source %s: %s: this kernel does not have it; it needs %s; use --mm-source auto%s%s", rt_mm_name(forced), strerror(-first),
+		rt_log_error("--mm-source %s: %s: this kernel does not have it; it needs %s; use --mm-source auto%s%s" ASK_DOCTOR, rt_mm_name(forced), strerror(-first),
 			     rt_mm_needs(forced), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 		return RT_NO_FEATURE;
 	}
@@ -559,7 +560,7 @@ int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
 		int err = errno;
 
 		rt_log_error("--python-entry uprobe: %s: %s: uprobes need CAP_SYS_ADMIN (or root) and a kernel with CONFIG_UPROBE_EVENTS; leave the "
-			     "option out: phases are then found without entry probes", path, strerror(err));
+			     "option out: phases are then found without entry probes" ASK_DOCTOR, path, strerror(err));
 		return err == EPERM || err == EACCES ? RT_NO_PRIVILEGE : RT_NO_FEATURE;
 	}
 	p->entry_sites[p->n_entries] = (struct entry_site){st.st_dev, st.st_ino};

@@ -27,6 +27,7 @@
 #include "launch.h"
 #include "log.h"
 #include "outputs.h"
+#include "precheck.h"
 #include "probe.h"
 #include "procfs.h"
 #include "rt_config.h"
@@ -110,26 +111,6 @@ static int read_source(void *ctx, uint32_t image, uint32_t pid, const char *file
 
 /* ---- before anything is loaded ---- */
 
-static int check_target(pid_t pid)
-{
-	struct rt_proc_stat stat;
-
-	if (rt_proc_stat(pid, &stat)) {
-		rt_log_error("process %d: no such process; find it with: pgrep -f 'vllm serve'", (int)pid);
-		return RT_NO_TARGET;
-	}
-	if (stat.kernel_thread) {
-		rt_log_error("process %d (%s): a kernel thread has no memory of its own; name a user process", (int)pid, stat.comm);
-		return RT_NO_TARGET;
-	}
-	if (stat.zombie) {
-		rt_log_error("process %d (%s): it has ended (a zombie that its parent has not waited for): nothing is left to trace; name a process "
-			     "that runs", (int)pid, stat.comm);
-		return RT_NO_TARGET;
-	}
-	return RT_OK;
-}
-
 static bool is_alive(pid_t pid)
 {
 	struct rt_proc_stat stat;
@@ -147,65 +128,12 @@ static uint64_t own_rss(void)
 static int check_targets(const struct rt_opts *opts)
 {
 	for (size_t i = 0; i < opts->n_pids; i++) {
-		int status = check_target((pid_t)opts->pids[i]);
+		int status = rt_precheck_target((pid_t)opts->pids[i]);
 
 		if (status)
 			return status;
-		if ((pid_t)opts->pids[i] == getpid()) {
-			rt_log_error("process %d: that is ramtrack-bpf itself; name another one", (int)getpid());
-			return RT_NO_TARGET;
-		}
 	}
 	return RT_OK;
-}
-
-static struct rt_profile *find_profile(const char *name)
-{
-	static const char *const dirs[] = {"profiles", "../share/ramtrack-bpf/profiles"};
-	char exe[4096], path[8192];
-	char *error = NULL;
-	struct rt_profile *p = NULL;
-	ssize_t n;
-
-	if (strchr(name, '/') || (strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".yaml"))) {
-		p = rt_profile_read(name, &error);
-		if (!p)
-			rt_log_error("%s", error ? error : "out of memory");
-		free(error);
-		return p;
-	}
-	/* A name: beside the build, beside the installed binary, where it was configured to be installed. */
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	exe[n > 0 ? n : 0] = 0;
-	for (int i = 0; i < 3 && !p; i++) {
-		char *slash;
-
-		if (i < 2) {
-			slash = strrchr(exe, '/');
-			if (!slash)
-				continue;
-			*slash = 0; /* directory of the binary */
-			if (i == 0) {
-				slash = strrchr(exe, '/');
-				snprintf(path, sizeof(path), "%.*s/%s/%s.yaml", (int)(slash ? slash - exe : 0), exe, dirs[0], name);
-			} else {
-				snprintf(path, sizeof(path), "%s/%s/%s.yaml", exe, dirs[1] + 3, name);
-			}
-		} else {
-			snprintf(path, sizeof(path), "%s/%s.yaml", RT_PROFILE_DIR, name);
-		}
-		if (access(path, R_OK))
-			continue;
-		p = rt_profile_read(path, &error);
-		if (!p) {
-			rt_log_error("%s", error ? error : "out of memory");
-			free(error);
-			return NULL;
-		}
-	}
-	if (!p)
-		rt_log_error("profile %s: not found among the installed profiles (%s); give a file: -P ./my.yaml", name, RT_PROFILE_DIR);
-	return p;
 }
 
 /* ---- setting up ---- */
@@ -604,7 +532,10 @@ int rt_session_run(const struct rt_opts *opts)
 
 	if (status)
 		return status;
-	s.profile = find_profile(opts->profile);
+	status = rt_precheck_namespace();
+	if (status)
+		return status;
+	s.profile = rt_precheck_profile(opts->profile);
 	if (!s.profile)
 		return RT_ERROR;
 	if (own_switch() == 0)

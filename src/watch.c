@@ -168,7 +168,7 @@ static struct bin *read_bin(struct rt_watch *w, pid_t pid, const struct rt_bin_k
 		return NULL;
 	}
 	if (err < 0 && err != -ENOENT && err != -ESRCH && err != -EAGAIN)
-		rt_log_notice("process %d: %s; its RSS is shown without Python phases", (int)pid, why);
+		rt_log_notice("process %d: %s; its RSS is shown without Python phases; run: ramtrack-bpf doctor -p %d", (int)pid, why, (int)pid);
 	if (err == -ENOENT || err == -ESRCH || err == -EAGAIN)
 		return NULL; /* it is gone: the next process with this executable tells */
 	return add_bin(w, key, err == 0 ? &t : NULL);

@@ -118,12 +118,12 @@ static void expect_null(const json_t *object, const char *key)
 static void test_start(void **state)
 {
 	static const char *const keys[] = {
-		"type", "version", "schema", "kernel", "profile", "mm_source", "python_entry", "wall_ns", "ts_ns",
+		"type", "version", "schema", "kernel", "profile", "mm_source", "mm_hook", "mm_exact", "python_entry", "wall_ns", "ts_ns",
 		"targets", NULL,
 	};
 	const uint32_t pids[] = {4194304, 7};
 	struct rt_json_start start = {
-		"1.2", "6.1.0", "vllm", "rss_stat", "off", 1700000000000000000ULL, 5, pids, 2,
+		"1.2", "6.1.0", "vllm", "fexit", "fexit", "off", true, 1700000000000000000ULL, 5, pids, 2,
 	};
 	struct fixture *f = *state;
 	json_t *line;
@@ -134,7 +134,8 @@ static void test_start(void **state)
 	expect_text(line, "version", "1.2");
 	expect_int(line, "schema", 1);
 	expect_text(line, "kernel", "6.1.0");
-	expect_text(line, "mm_source", "rss_stat");
+	expect_text(line, "mm_source", "fexit");
+	assert_true(json_is_true(json_object_get(line, "mm_exact")));
 	expect_int(line, "wall_ns", 1700000000000000000);
 	expect_int(line, "ts_ns", 5);
 	assert_int_equal(json_array_size(json_object_get(line, "targets")), 2);
