@@ -265,6 +265,8 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	t->tstate = 0;
 	t->none_head = 0;
 	t->busy = 0;
+	t->fault_ip = t->gone_addr = 0;
+	__builtin_memset(t->vma, 0, sizeof(t->vma));
 	sh = bpf_task_storage_get(&shadows, task, NULL, 0);
 	if (sh)
 		sh->depth = 0;

@@ -7,6 +7,7 @@
 
 #include "pywalk.bpf.h"
 #include "rss.bpf.h"
+#include "vma.bpf.h"
 
 /* ---- the interpreter of an address space ---- */
 
@@ -231,6 +232,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->max_pages = run->before[RT_FILE] + run->before[RT_ANON] + run->before[RT_SHMEM];
 	run->reused = 0;
 	run->node = seen->node;
+	run->map = d->map;
 	run->epoch = s->epoch;
 	run->flags = seen->flags | how;
 	run->active = 1;
@@ -257,7 +259,7 @@ static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u
 	}
 	t->sig = seen->sig;
 	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
-	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags) {
+	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags || (run->events && run->map != d->map)) {
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
 		if (edge)
@@ -270,6 +272,7 @@ static __always_inline void rt_charge(struct rt_thread *t, struct rt_space *s, u
 		u64 total = rt_total(s);
 
 		run->dirty = 1;
+		run->map = d->map;
 		run->events++;
 		run->delta[rt_slot_of(k)] += (s32)d->pages;
 		run->reused += d->reused;

@@ -158,10 +158,14 @@ static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, struct r
 	rt_rss_delta(s, slot, cpu, kind, count, percpu, &d);
 	if (d.pages) {
 		rt_count(RT_C_RSS_EVENTS);
-		if (t)
+		if (t) {
+			/* before the look, which may run into faults of its own */
+			if (cfg.mappings)
+				d.map = rt_map_changed(t, cpu, task, kind, d.pages);
 			rt_own(t, s, slot, task, &d);
-		else
+		} else {
 			rt_others(s, slot, task, &d);
+		}
 	}
 	if (t)
 		t->busy = 0;
@@ -216,6 +220,26 @@ int rss_stat_raw(u64 *ctx)
 	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
 }
 
+/* Where a page fault is: noted for the change of RSS that comes of it. */
+SEC("tp_btf/page_fault_user")
+int BPF_PROG(fault_user, unsigned long address, struct pt_regs *regs, unsigned long error_code)
+{
+	return rt_fault_note(address, regs->ip);
+}
+
+SEC("tp_btf/page_fault_kernel")
+int BPF_PROG(fault_kernel, unsigned long address, struct pt_regs *regs, unsigned long error_code)
+{
+	return rt_fault_in_kernel(address);
+}
+
+/* Comes before the lock is taken, when what a system call is about to unmap can still be looked up. */
+SEC("tp_btf/mmap_lock_start_locking")
+int BPF_PROG(mmap_locking, struct mm_struct *mm)
+{
+	return rt_unmapping();
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -259,6 +283,8 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 
 	if (!t || !prev->mm)
 		return 0;
+	if (cfg.mappings)
+		rt_fault_keep(t, (u64)prev);
 	if (t->busy) {
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;

@@ -19,6 +19,7 @@ struct rt_delta {
 	s64 before[RT_KINDS];
 	u32 reused;
 	u32 kind;
+	u32 map; /* mapping that the pages belong to */
 };
 
 struct rt_scan {

@@ -138,6 +138,8 @@ struct rt_cpu {
 	u32 last_epoch;
 	u64 offset;
 	u64 tmp;
+	/* the last page fault that began on this CPU: whose (task_struct), where, at which instruction of user space */
+	u64 fault_task, fault_addr, fault_ip;
 };
 
 struct {
@@ -159,6 +161,7 @@ struct rt_run {
 	u32 gained[RT_KIND_SLOTS];
 	u32 reused;
 	u32 node;
+	u32 map;
 	u32 epoch;
 	u16 flags;
 	u8 active; /* something is in it that was not sent */
@@ -167,6 +170,16 @@ struct rt_run {
 	u32 slot;
 	u64 min_flt, maj_flt; /* of the task at the begin */
 };
+
+/* A mapping that an address was looked up in: valid while the address space's mm_lock_seq is `seq`. */
+struct rt_vma {
+	u64 start, size;
+	u64 seq;
+	u32 map;
+	u32 pad;
+};
+
+#define RT_VMAS 16 /* by address: a power of two */
 
 struct rt_thread {
 	u32 slot;
@@ -180,6 +193,12 @@ struct rt_thread {
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
 	struct rt_run run;
+	/* mappings (vma.bpf.h) */
+	u64 fault_addr, fault_ip; /* of rt_cpu, kept while the thread is off its CPU */
+	u64 gone_addr;		  /* argument of the system call that is about to unmap, and what is mapped there */
+	u32 gone_map;
+	u32 pad;
+	struct rt_vma vma[RT_VMAS];
 };
 
 struct {
@@ -330,6 +349,34 @@ struct {
 	__type(key, u32);
 	__type(value, struct rt_code_set);
 } code_cache SEC(".maps");
+
+/* ---- mapped files: which were sent ---- */
+
+struct rt_map_key {
+	u64 dev;
+	u64 ino;
+	u32 generation; /* of the inode: its number comes back */
+	u32 kind;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, RT_MAX_MAPS); /* 1 without mappings, set before loading */
+	__type(key, struct rt_map_key);
+	__type(value, u32);
+} map_ids SEC(".maps");
+
+struct rt_map_scratch {
+	struct rt_rec_map rec;
+	u8 name[RT_MAP_NAME_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rt_map_scratch);
+} map_scratch SEC(".maps");
 
 /* ---- way out ---- */
 

@@ -47,6 +47,7 @@ struct rt_opts {
 	bool follow;
 	unsigned int sample_hz;
 	enum rt_python_entry python_entry;
+	bool mappings; /* growth told apart by mapping */
 	bool strict;
 	enum rt_color color;
 	int verbosity; /* -1: quiet, 0, 1 and more: the number of -v */

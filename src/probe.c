@@ -34,6 +34,7 @@ struct rt_probe {
 	struct rt_probe_config config;
 	int cpus;
 	bool raw;
+	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
 	int stats_fd;
 	struct bpf_link **samples; /* one per CPU */
 	struct bpf_link *entries[MAX_ENTRIES];
@@ -130,6 +131,24 @@ static int check_kernel(void)
 	return RT_NO_FEATURE;
 }
 
+/* Mappings need to know where a page fault is, and better also when something is about to be unmapped. */
+static void check_mappings(struct rt_probe *p)
+{
+	struct btf *btf = p->config.mappings ? btf__load_vmlinux_btf() : NULL;
+
+	if (!btf)
+		return;
+	p->mappings = btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
+		      btf__find_by_name_kind(btf, "btf_trace_page_fault_kernel", BTF_KIND_TYPEDEF) > 0;
+	p->unmaps = p->mappings && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_start_locking", BTF_KIND_TYPEDEF) > 0;
+	btf__free(btf);
+	if (!p->mappings)
+		rt_log_notice("kernel: it has no tracepoints exceptions:page_fault_user and page_fault_kernel: growth is not told apart by mapping; "
+			      "--no-mappings ends this notice");
+	else if (!p->unmaps)
+		rt_log_detail("kernel: it has no tracepoint mmap_lock:mmap_lock_start_locking: released pages may be under <unknown>");
+}
+
 static int on_ring(void *ctx, void *data, size_t size)
 {
 	struct rt_probe *p = ctx;
@@ -152,6 +171,12 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.want_line_tables = p->config.want_line_tables;
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
+	skel->rodata->cfg.mappings = p->mappings;
+	if (!p->mappings)
+		bpf_map__set_max_entries(skel->maps.map_ids, 1);
+	bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
+	bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
+	bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
 	bpf_map__set_max_entries(skel->maps.code_scratch, bpf_map__max_entries(skel->maps.code_scratch) * cpus);
@@ -204,6 +229,7 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 	p->stats_fd = -1;
 	p->cpus = libbpf_num_possible_cpus();
 	p->raw = config->force_raw;
+	check_mappings(p);
 	err = load(p);
 	if (err && err != -EPERM && !p->raw) {
 		rt_log_detail("rss_stat with BTF refused (%s): trying the raw tracepoint", strerror(-err));
@@ -237,6 +263,7 @@ static void detach(struct rt_probe *p)
 	struct bpf_link **links[] = {
 		&s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
 		&s->links.task_renamed, &s->links.process_fork, &s->links.process_exec, &s->links.process_exit,
+		&s->links.fault_user, &s->links.fault_kernel, &s->links.mmap_locking,
 	};
 
 	for (size_t i = 0; i < p->n_entries; i++)
@@ -264,6 +291,11 @@ void rt_probe_close(struct rt_probe *p)
 	if (p->stats_fd >= 0)
 		close(p->stats_fd);
 	free(p);
+}
+
+bool rt_probe_mappings(const struct rt_probe *p)
+{
+	return p->mappings;
 }
 
 const char *rt_probe_source(const struct rt_probe *p)
@@ -393,19 +425,25 @@ int rt_probe_attach(struct rt_probe *p)
 		struct bpf_program *prog;
 		struct bpf_link **link;
 		const char *what;
+		bool wanted;
 	} hooks[] = {
 		/* births and deaths first: what is adopted later must not fork unseen */
-		{s->progs.process_exit, &s->links.process_exit, "tracepoint sched_process_exit"},
-		{s->progs.process_exec, &s->links.process_exec, "tracepoint sched_process_exec"},
-		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork"},
-		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename"},
-		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch"},
+		{s->progs.process_exit, &s->links.process_exit, "tracepoint sched_process_exit", true},
+		{s->progs.process_exec, &s->links.process_exec, "tracepoint sched_process_exec", true},
+		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork", true},
+		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename", true},
+		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch", true},
+		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user", p->mappings},
+		{s->progs.fault_kernel, &s->links.fault_kernel, "tracepoint page_fault_kernel", p->mappings},
+		{s->progs.mmap_locking, &s->links.mmap_locking, "tracepoint mmap_lock_start_locking", p->unmaps},
 		{p->raw ? s->progs.rss_stat_raw : s->progs.rss_stat_btf,
-		 p->raw ? &s->links.rss_stat_raw : &s->links.rss_stat_btf, "tracepoint rss_stat"},
+		 p->raw ? &s->links.rss_stat_raw : &s->links.rss_stat_btf, "tracepoint rss_stat", true},
 	};
 
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
-		*hooks[i].link = p->raw && i == 5 ? bpf_program__attach_raw_tracepoint(hooks[i].prog, "rss_stat") :
+		if (!hooks[i].wanted)
+			continue;
+		*hooks[i].link = hooks[i].prog == s->progs.rss_stat_raw ? bpf_program__attach_raw_tracepoint(hooks[i].prog, "rss_stat") :
 						    bpf_program__attach(hooks[i].prog);
 		if (!*hooks[i].link)
 			return bpf_refused(hooks[i].what, -errno);
@@ -581,6 +619,8 @@ void rt_probe_cost(const struct rt_probe *p, struct rt_probe_cost *out)
 			continue;
 		out->runs += info.run_cnt;
 		out->ns += info.run_time_ns;
+		if (prog == p->skel->progs.mmap_locking)
+			info.recursion_misses = 0; /* its own look-up takes the lock that it is called for */
 		out->missed += info.recursion_misses;
 		if (out->n_progs < RT_PROG_COSTS)
 			out->prog[out->n_progs++] = (struct rt_prog_cost){bpf_program__name(prog), info.run_cnt, info.run_time_ns,

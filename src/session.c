@@ -244,6 +244,7 @@ static int open_kernel_side(struct session *s)
 	struct rt_probe_config pc = {
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
+		.mappings = o->mappings,
 		.force_raw = raw && !strcmp(raw, "raw"),
 		.sample_hz = o->sample_hz,
 	};
@@ -261,6 +262,7 @@ static int open_kernel_side(struct session *s)
 
 	if (status)
 		return status;
+	ac.want_mappings = rt_probe_mappings(s->probe);
 	s->account = rt_account_new(&ac);
 	if (!s->account) {
 		rt_log_error("out of memory");

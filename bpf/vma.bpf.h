@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * vma.bpf.h - which mapping the pages of an RSS change belong to.
+ *
+ * Where it happened: in a page fault, at the address that the fault tracepoints have told; in a system call, at the address in its arguments. One of the
+ * two: a fault is noted with the instruction of user space that was interrupted, and the thread's saved registers say at the change which instruction that is now. So
+ * a note is never believed beyond its own fault, and nothing needs to be done when a fault is over.
+ *
+ * What is mapped there: bpf_find_vma, which gives up where the address space is being changed by someone, and finds nothing in munmap, where the mapping
+ * has left the tree before its pages go. So each thread remembers the last mappings it looked up, for as long as mm_lock_seq says that none can have
+ * changed, and a system call that unmaps is asked before it begins (mmap_lock_start_locking).
+ *
+ * A mapping is a file or a class (heap, stack, anonymous, shared anonymous), not one piece of address space.
+ */
+#ifndef RT_VMA_BPF_H
+#define RT_VMA_BPF_H
+
+#include "emit.bpf.h"
+
+enum rt_nr { /* arch/x86/entry/syscalls/syscall_64.tbl */
+	RT_NR_READ = 0,
+	RT_NR_MMAP = 9,
+	RT_NR_MPROTECT = 10,
+	RT_NR_MUNMAP = 11,
+	RT_NR_BRK = 12,
+	RT_NR_PREAD64 = 17,
+	RT_NR_MREMAP = 25,
+	RT_NR_MADVISE = 28,
+	RT_NR_SHMAT = 30,
+	RT_NR_SHMDT = 67,
+	RT_NR_FTRUNCATE = 77,
+	RT_NR_MLOCK = 149,
+	RT_NR_FALLOCATE = 285,
+	RT_NR_MLOCK2 = 325,
+	RT_NR_PROCESS_MADVISE = 440,
+};
+
+/* ---- names of files ---- */
+
+struct rt_path_walk {
+	struct rt_map_scratch *scratch;
+	u64 dentry;
+	u64 mount;
+	u32 len;
+	u32 whole;
+};
+
+/* One component outward. Returns 1 at the end. */
+static long rt_path_step(u32 i, struct rt_path_walk *w)
+{
+	struct dentry *dentry = (struct dentry *)w->dentry;
+	struct mount *mount = (struct mount *)w->mount, *up;
+	u64 parent = 0, root = 0;
+	u32 at = w->len;
+	long n;
+
+	bpf_core_read(&root, sizeof(root), &mount->mnt.mnt_root);
+	bpf_core_read(&parent, sizeof(parent), &dentry->d_parent);
+	if (w->dentry == root) {
+		up = BPF_CORE_READ(mount, mnt_parent);
+		if (!up || up == mount) {
+			w->whole = 1;
+			return 1;
+		}
+		bpf_core_read(&w->dentry, sizeof(w->dentry), &mount->mnt_mountpoint);
+		w->mount = (u64)up;
+		return 0;
+	}
+	if (at > RT_MAP_NAME_MAX - 256 || !parent)
+		return 1;
+	n = bpf_probe_read_kernel_str(w->scratch->name + at, 256, BPF_CORE_READ(dentry, d_name.name));
+	if (n <= 0)
+		return 1;
+	w->len = at + n;
+	if (parent == w->dentry) { /* in no directory: memfd, SYSV */
+		w->whole = 1;
+		return 1;
+	}
+	w->dentry = parent;
+	return 0;
+}
+
+/* Sends a file's name under a new number, which it returns. */
+__noinline u32 rt_map_send(u64 file_addr, const struct rt_map_key *key, u32 image, u32 tid)
+{
+	struct file *file = (struct file *)file_addr;
+	struct rt_path_walk w = {};
+	struct rt_rec_map *r;
+	u32 zero = 0, size, id;
+
+	if (!key)
+		return RT_MAP_ID_UNKNOWN;
+	w.scratch = bpf_map_lookup_elem(&map_scratch, &zero);
+	if (!w.scratch)
+		return RT_MAP_ID_UNKNOWN;
+	r = &w.scratch->rec;
+	w.dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
+	w.mount = (u64)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	bpf_loop(64, rt_path_step, &w, 0);
+	id = __sync_fetch_and_add(&globals.next_map, 1) + RT_MAP_ID_FIRST;
+	size = (sizeof(*r) + w.len + 7) & ~7u;
+	rt_header(&r->h, RT_REC_MAP, size, 0, image, tid);
+	r->id = id;
+	r->kind = key->kind;
+	r->dev = key->dev;
+	r->ino = key->ino;
+	r->flags = w.whole ? 0 : RT_MAP_CUT;
+	r->len = w.len;
+	if (size > sizeof(*w.scratch) || bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP)) {
+		rt_count(RT_C_LOST_MAP);
+		return RT_MAP_ID_UNKNOWN;
+	}
+	return id;
+}
+
+/* The number of a file. */
+__noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
+{
+	struct file *file = (struct file *)file_addr;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct rt_map_key key = {.kind = RT_MAP_FILE};
+	u32 *known, id;
+	u8 name[9] = {};
+
+	if (!inode)
+		return RT_MAP_ID_UNKNOWN;
+	key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	key.ino = BPF_CORE_READ(inode, i_ino);
+	key.generation = BPF_CORE_READ(inode, i_generation);
+	if (BPF_CORE_READ(inode, i_sb, s_magic) == TMPFS_MAGIC && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG) {
+		key.kind = RT_MAP_SHMEM;
+		/* mm/shmem.c, shmem_zero_setup: each piece of shared anonymous memory is a file of this name, which no file in a directory can have */
+		bpf_probe_read_kernel(name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+		if (name[0] == 'd' && name[1] == 'e' && name[2] == 'v' && name[3] == '/' && name[4] == 'z' && name[5] == 'e' && name[6] == 'r' &&
+		    name[7] == 'o' && !name[8])
+			return RT_MAP_ID_SHARED;
+	}
+	known = bpf_map_lookup_elem(&map_ids, &key);
+	if (known)
+		return *known;
+	id = rt_map_send(file_addr, &key, image, tid);
+	/* Only now can another CPU use the number: its record is in the ring. */
+	if (id != RT_MAP_ID_UNKNOWN && bpf_map_update_elem(&map_ids, &key, &id, BPF_NOEXIST) == -7 /* E2BIG */) {
+		rt_count(RT_C_MAP_FULL);
+		return key.kind == RT_MAP_SHMEM ? RT_MAP_ID_SHMEMS : RT_MAP_ID_FILES;
+	}
+	return id;
+}
+
+/* The file behind a descriptor of the current process. */
+static __noinline u32 rt_map_fd(struct rt_thread *t, struct task_struct *task, u64 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd);
+	u64 file = 0;
+
+	if ((u32)fd >= BPF_CORE_READ(table, max_fds))
+		return RT_MAP_ID_UNKNOWN;
+	bpf_probe_read_kernel(&file, sizeof(file), files + (u32)fd);
+	return file ? rt_map_file(file, t->image, t->tid) : RT_MAP_ID_UNKNOWN;
+}
+
+/* ---- addresses ---- */
+
+/* Equal at two times: no mapping has changed in between. 0: this kernel does not tell, nothing may be remembered. */
+static __always_inline u64 rt_mm_seq(struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+	const u64 known = 1ull << 32;
+
+	if (bpf_core_field_exists(struct mm_struct___seqcount, mm_lock_seq))
+		return known | ((struct mm_struct___seqcount *)mm)->mm_lock_seq.sequence;
+	if (bpf_core_field_exists(struct mm_struct___number, mm_lock_seq))
+		return known | (u32)((struct mm_struct___number *)mm)->mm_lock_seq;
+	return 0;
+}
+
+struct rt_vma_seen {
+	struct rt_vma vma;
+	u32 image, tid;
+};
+
+static long rt_vma_see(struct task_struct *task, struct vm_area_struct *vma, struct rt_vma_seen *seen)
+{
+	struct mm_struct *mm = task->mm;
+	u64 start = vma->vm_start, end = vma->vm_end, file = 0;
+
+	seen->vma.start = start;
+	seen->vma.size = end - start;
+	seen->vma.seq = rt_mm_seq(task); /* the lock is held: it stands still */
+	bpf_core_read(&file, sizeof(file), &vma->vm_file);
+	if (file)
+		seen->vma.map = rt_map_file(file, seen->image, seen->tid);
+	else if (start < mm->brk && end > mm->start_brk)
+		seen->vma.map = RT_MAP_ID_HEAP;
+	else if (start <= mm->start_stack && end >= mm->start_stack)
+		seen->vma.map = RT_MAP_ID_STACK;
+	else
+		seen->vma.map = RT_MAP_ID_ANON;
+	return 0;
+}
+
+static __noinline u32 rt_map_lookup(struct rt_thread *t, struct task_struct *task, u64 addr)
+{
+	struct rt_vma_seen seen = {.image = t->image, .tid = t->tid};
+	struct rt_vma *v = rt_at(t->vma, RT_VMAS, ((addr >> 21) ^ (addr >> 26)) & (RT_VMAS - 1));
+
+	if (!v)
+		return RT_MAP_ID_UNKNOWN;
+	rt_count(RT_C_MAP_LOOKUPS);
+	if (bpf_find_vma(task, addr, rt_vma_see, &seen, 0)) /* busy, or gone: what was there last, if that is known */
+		return addr - v->start < v->size ? v->map : RT_MAP_ID_UNKNOWN;
+	*v = seen.vma;
+	return seen.vma.map;
+}
+
+/* What is mapped at an address of the current thread's. */
+static __always_inline u32 rt_map_at(struct rt_thread *t, struct task_struct *task, u64 addr)
+{
+	struct rt_vma *v = rt_at(t->vma, RT_VMAS, ((addr >> 21) ^ (addr >> 26)) & (RT_VMAS - 1));
+	u64 seq = rt_mm_seq(task);
+
+	if (v && seq && v->seq == seq && addr - v->start < v->size)
+		return v->map;
+	return rt_map_lookup(t, task, addr);
+}
+
+/* ---- where ---- */
+
+/* A fault begins. Programs of tracepoints are not preempted, so that the three values belong together. */
+static __always_inline int rt_fault_note(u64 addr, u64 ip)
+{
+	u32 zero = 0;
+	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+
+	if (!cpu)
+		return 0;
+	cpu->fault_task = bpf_get_current_task();
+	cpu->fault_addr = addr;
+	cpu->fault_ip = ip;
+	return 0;
+}
+
+/* A fault of the kernel's own, in a copy from or to user space. Reads that may not wait (a look's among them) bring no page in. */
+static __always_inline int rt_fault_in_kernel(u64 addr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+
+	if (task->pagefault_disabled || (s64)addr < 0)
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	return rt_fault_note(addr, regs->ip);
+}
+
+/* The thread leaves its CPU, maybe in the middle of a fault. No note of it stays behind there: it might take up an older one when it comes back. */
+static __always_inline void rt_fault_keep(struct rt_thread *t, u64 task)
+{
+	u32 zero = 0;
+	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+
+	if (!cpu || cpu->fault_task != task)
+		return;
+	t->fault_addr = cpu->fault_addr;
+	t->fault_ip = cpu->fault_ip;
+	cpu->fault_task = 0;
+}
+
+static __always_inline bool rt_unmaps(u64 nr, u64 flags)
+{
+	return nr == RT_NR_MUNMAP || nr == RT_NR_MREMAP || nr == RT_NR_SHMDT || (nr == RT_NR_MMAP && (flags & MAP_FIXED));
+}
+
+/* Some lock of an address space is about to be taken: by a system call that unmaps? */
+static __always_inline int rt_unmapping(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct rt_thread *t;
+
+	if (!rt_unmaps(regs->orig_ax, regs->r10))
+		return 0;
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (!t || t->busy || !task->mm)
+		return 0;
+	t->gone_addr = regs->di;
+	t->gone_map = rt_map_at(t, task, regs->di);
+	return 0;
+}
+
+/* By the system call's arguments. Of one that spans several mappings, that of its first page. */
+static __noinline u32 rt_map_called(struct rt_thread *t, struct task_struct *task, s64 pages)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	u64 nr = regs->orig_ax, di = regs->di, base = 0;
+
+	if (task->thread_info.status & TS_COMPAT)
+		return RT_MAP_ID_UNKNOWN; /* other numbers */
+	if (nr == RT_NR_MMAP && pages > 0) { /* MAP_POPULATE, MAP_LOCKED */
+		if (!(regs->r10 & MAP_ANONYMOUS))
+			return rt_map_fd(t, task, regs->r8);
+		return regs->r10 & MAP_SHARED ? RT_MAP_ID_SHARED : RT_MAP_ID_ANON;
+	}
+	switch (nr) {
+	case RT_NR_MUNMAP:
+	case RT_NR_MREMAP:
+	case RT_NR_SHMDT:
+	case RT_NR_MMAP:
+		return t->gone_addr == di ? t->gone_map : rt_map_at(t, task, di);
+	case RT_NR_BRK:
+		return RT_MAP_ID_HEAP;
+	case RT_NR_MADVISE:
+	case RT_NR_MPROTECT:
+	case RT_NR_MLOCK:
+	case RT_NR_MLOCK2:
+		return rt_map_at(t, task, di);
+	case RT_NR_READ: /* O_DIRECT: pages that are pinned take no fault */
+	case RT_NR_PREAD64:
+		return rt_map_at(t, task, regs->si);
+	case RT_NR_FTRUNCATE:
+	case RT_NR_FALLOCATE:
+		return rt_map_fd(t, task, di);
+	case RT_NR_PROCESS_MADVISE: /* of itself */
+		bpf_probe_read_user(&base, sizeof(base), (void *)regs->si);
+		return rt_map_at(t, task, base);
+	}
+	return RT_MAP_ID_UNKNOWN;
+}
+
+/* The mapping of a change that the current thread has just made. */
+static __always_inline u32 rt_map_changed(struct rt_thread *t, struct rt_cpu *cpu, struct task_struct *task, u32 kind, s64 pages)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	bool here = cpu->fault_task == (u64)task;
+	u32 map;
+
+	if (regs->ip == (here ? cpu->fault_ip : t->fault_ip)) {
+		map = rt_map_at(t, task, here ? cpu->fault_addr : t->fault_addr);
+	} else {
+		map = rt_map_called(t, task, pages);
+		if (kind != RT_ANON && map >= RT_MAP_ID_HEAP && map <= RT_MAP_ID_ANON)
+			map = RT_MAP_ID_UNKNOWN; /* a system call across several mappings: these pages are another one's */
+	}
+	if (map == RT_MAP_ID_UNKNOWN)
+		rt_count(RT_C_MAP_UNKNOWN);
+	return map;
+}
+
+#endif
