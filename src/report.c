@@ -146,10 +146,20 @@ static void rt_put_blanks(FILE *out, size_t count)
 	fprintf(out, "%*s", (int)count, "");
 }
 
+/* Where a row ends: no blanks behind its last cell that says something. */
+static size_t rt_row_end(const struct rt_table *table, size_t begin)
+{
+	size_t end = begin + table->columns < table->count ? begin + table->columns : table->count;
+
+	while (end > begin + 1 && !*table->cells[end - 1])
+		end--;
+	return end;
+}
+
 /* Prints and empties the table. */
 static void rt_table_print(struct rt_report *report, struct rt_table *table, size_t indent)
 {
-	size_t width[RT_COLUMNS_MAX] = {0}, cells, i, column;
+	size_t width[RT_COLUMNS_MAX] = {0}, cells, i, column, end = 0;
 
 	for (i = 0; i < table->count; i++) {
 		cells = rt_text_cells(table->cells[i]);
@@ -158,17 +168,22 @@ static void rt_table_print(struct rt_report *report, struct rt_table *table, siz
 	}
 	for (i = 0; i < table->count; i++) {
 		column = i % table->columns;
-		cells = width[column] - rt_text_cells(table->cells[i]);
-		rt_put_blanks(report->out, column ? 2 : indent);
-		if (column)
-			rt_put_blanks(report->out, cells);
-		fputs(table->cells[i], report->out);
 		if (!column)
-			rt_put_blanks(report->out, cells);
+			end = rt_row_end(table, i);
+		cells = width[column] - rt_text_cells(table->cells[i]);
+		if (i < end) {
+			rt_put_blanks(report->out, column ? 2 : indent);
+			if (column)
+				rt_put_blanks(report->out, cells);
+			fputs(table->cells[i], report->out);
+			if (!column)
+				rt_put_blanks(report->out, cells);
+		}
 		if (column + 1 == table->columns)
 			fputc('\n', report->out);
-		free(table->cells[i]);
 	}
+	for (i = 0; i < table->count; i++)
+		free(table->cells[i]);
 	report->failed |= table->failed;
 	free(table->cells);
 	*table = (struct rt_table){.columns = table->columns};
@@ -303,7 +318,7 @@ static void rt_table_mappings(const struct rt_report *report, struct rt_table *t
 
 		if (!label)
 			break;
-		rt_table_add(table, "%*s: %s", (int)(nesting < RT_INDENT_MAX ? 2 * nesting : 2 * RT_INDENT_MAX) + 2, "", label);
+		rt_table_add(table, "%*s- %s", (int)(nesting < RT_INDENT_MAX ? 2 * nesting : 2 * RT_INDENT_MAX) + 2, "", label);
 		free(label);
 		rt_table_add(table, "%s", "");
 		rt_table_add(table, "%s", "");
