@@ -124,7 +124,18 @@ struct percpu_counter { /* mm_struct.rss_stat from 6.2 on: f1a7941243c1 */
 	s32 *counters;
 };
 
+struct maple_tree { /* from 6.1 on: d4af56c5c7c6 */
+	void *ma_root;
+};
+
+enum {
+	RT_MAPLE_LEAF = 1, /* and RANGE 2: 15 pivots, 16 slots */
+	RT_MAPLE_ARANGE = 3, /* 9 pivots, 10 slots */
+	RT_MAPLE_NODE = 256,
+};
+
 struct mm_struct {
+	struct maple_tree mm_mt;
 	struct percpu_counter rss_stat[4];
 	unsigned long start_code;
 	unsigned long start_brk, brk, start_stack;
@@ -147,6 +158,7 @@ struct mm_struct___seqcount {
 struct vm_area_struct {
 	unsigned long vm_start;
 	unsigned long vm_end;
+	struct mm_struct *vm_mm;
 	struct file *vm_file;
 };
 

@@ -369,6 +369,7 @@ struct {
 struct rt_map_scratch {
 	struct rt_rec_map rec;
 	u8 name[RT_MAP_NAME_MAX];
+	u64 node[32]; /* of the tree of mappings */
 };
 
 struct {

@@ -6,9 +6,9 @@
  * two: a fault is noted with the instruction of user space that was interrupted, and the thread's saved registers say at the change which instruction that is now. So
  * a note is never believed beyond its own fault, and nothing needs to be done when a fault is over.
  *
- * What is mapped there: bpf_find_vma, which gives up where the address space is being changed by someone, and finds nothing in munmap, where the mapping
- * has left the tree before its pages go. So each thread remembers the last mappings it looked up, for as long as mm_lock_seq says that none can have
- * changed, and a system call that unmaps is asked before it begins (mmap_lock_start_locking).
+ * What is mapped there: bpf_find_vma; the tree itself where that gives up because someone is changing the address space. In munmap neither finds
+ * anything, since the mapping has left the tree before its pages go: a system call that unmaps is asked before it begins (mmap_lock_start_locking). Each thread
+ * remembers the last mappings it looked up, for as long as mm_lock_seq says that none can have changed.
  *
  * A mapping is a file or a class (heap, stack, anonymous, shared anonymous), not one piece of address space.
  */
@@ -106,7 +106,7 @@ __noinline u32 rt_map_send(u64 file_addr, const struct rt_map_key *key, u32 imag
 	r->ino = key->ino;
 	r->flags = w.whole ? 0 : RT_MAP_CUT;
 	r->len = w.len;
-	if (size > sizeof(*w.scratch) || bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP)) {
+	if (size > sizeof(*r) + RT_MAP_NAME_MAX || bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP)) {
 		rt_count(RT_C_LOST_MAP);
 		return RT_MAP_ID_UNKNOWN;
 	}
@@ -175,6 +175,15 @@ static __always_inline u64 rt_mm_seq(struct task_struct *task)
 	return 0;
 }
 
+static __always_inline u32 rt_map_class(struct mm_struct *mm, u64 start, u64 end)
+{
+	if (start < BPF_CORE_READ(mm, brk) && end > BPF_CORE_READ(mm, start_brk))
+		return RT_MAP_ID_HEAP;
+	if (start <= BPF_CORE_READ(mm, start_stack) && end >= BPF_CORE_READ(mm, start_stack))
+		return RT_MAP_ID_STACK;
+	return RT_MAP_ID_ANON;
+}
+
 struct rt_vma_seen {
 	struct rt_vma vma;
 	u32 image, tid;
@@ -182,36 +191,103 @@ struct rt_vma_seen {
 
 static long rt_vma_see(struct task_struct *task, struct vm_area_struct *vma, struct rt_vma_seen *seen)
 {
-	struct mm_struct *mm = task->mm;
 	u64 start = vma->vm_start, end = vma->vm_end, file = 0;
 
 	seen->vma.start = start;
 	seen->vma.size = end - start;
 	seen->vma.seq = rt_mm_seq(task); /* the lock is held: it stands still */
 	bpf_core_read(&file, sizeof(file), &vma->vm_file);
-	if (file)
-		seen->vma.map = rt_map_file(file, seen->image, seen->tid);
-	else if (start < mm->brk && end > mm->start_brk)
-		seen->vma.map = RT_MAP_ID_HEAP;
-	else if (start <= mm->start_stack && end >= mm->start_stack)
-		seen->vma.map = RT_MAP_ID_STACK;
-	else
-		seen->vma.map = RT_MAP_ID_ANON;
+	seen->vma.map = file ? rt_map_file(file, seen->image, seen->tid) : rt_map_class(task->mm, start, end);
 	return 0;
 }
 
-static __noinline u32 rt_map_lookup(struct rt_thread *t, struct task_struct *task, u64 addr)
-{
-	struct rt_vma_seen seen = {.image = t->image, .tid = t->tid};
-	struct rt_vma *v = rt_at(t->vma, RT_VMAS, ((addr >> 21) ^ (addr >> 26)) & (RT_VMAS - 1));
+/* ---- the tree of mappings, without its lock ---- */
 
+struct rt_tree_walk {
+	u64 *node; /* scratch */
+	u64 at;	   /* encoded pointer to a node, in the end a mapping or 0 */
+	u64 addr;
+};
+
+/* One level down. include/linux/maple_tree.h: 256 bytes a node, aligned to that, the type in the pointer's bits 3 to 6; pivots ascend, unused ones are 0. */
+static long rt_tree_step(u32 i, struct rt_tree_walk *w)
+{
+	u32 type = (w->at >> 3) & 15;
+	u64 before = 0, below;
+
+	if (type < RT_MAPLE_LEAF || type > RT_MAPLE_ARANGE || bpf_probe_read_kernel(w->node, RT_MAPLE_NODE, (void *)(w->at & ~255ull))) {
+		w->at = 0;
+		return 1;
+	}
+	/* How many pivots are below the address, without a branch, which the verifier would have to follow. A pivot is the last byte of a page; 0, and the
+	 * slots that follow the pivots of the one type, are above all addresses. */
+#pragma unroll
+	for (u32 k = 1; k < 16; k++) {
+		below = ((w->node[k] - 1) >> 12) - (w->addr >> 12);
+		asm volatile("" : "+r"(below)); /* or the compiler makes a comparison of it */
+		before += below >> 63;
+	}
+	w->at = w->node[((type == RT_MAPLE_ARANGE ? 10 : 16) + before) & 31];
+	return type == RT_MAPLE_LEAF;
+}
+
+/*
+ * While another thread changes the address space (it may be preempted with the lock held) bpf_find_vma gives up. A fault keeps its own mapping from being
+ * changed meanwhile, so that the tree has it all the same, and nodes are not freed while a program runs (RCU). What is found is believed only if it is a
+ * mapping of this address space that has the address in it; should the tree be built differently one day, nothing is found.
+ */
+__noinline u32 rt_map_walk(u64 mm_addr, u64 addr, u32 image, u32 tid)
+{
+	struct mm_struct *mm = (struct mm_struct *)mm_addr;
+	struct rt_tree_walk w = {.addr = addr};
+	struct rt_map_scratch *scratch;
+	struct vm_area_struct *vma;
+	u64 start, end, file;
+	u32 zero = 0;
+
+	if (!bpf_core_field_exists(mm->mm_mt))
+		return RT_MAP_ID_UNKNOWN;
+	scratch = bpf_map_lookup_elem(&map_scratch, &zero);
+	bpf_core_read(&w.at, sizeof(w.at), &mm->mm_mt.ma_root);
+	if (!scratch || (w.at & 3) != 2)
+		return RT_MAP_ID_UNKNOWN;
+	w.node = scratch->node;
+	bpf_loop(8, rt_tree_step, &w, 0);
+	vma = (struct vm_area_struct *)w.at;
+	if (w.at < 4096 || (w.at & 3) || BPF_CORE_READ(vma, vm_mm) != mm)
+		return RT_MAP_ID_UNKNOWN;
+	start = BPF_CORE_READ(vma, vm_start);
+	end = BPF_CORE_READ(vma, vm_end);
+	if (addr < start || addr >= end)
+		return RT_MAP_ID_UNKNOWN;
+	file = (u64)BPF_CORE_READ(vma, vm_file);
+	return file ? rt_map_file(file, image, tid) : rt_map_class(mm, start, end);
+}
+
+/* The larger functions are global ones: the verifier checks each once by itself, and follows no value of theirs any further. */
+__noinline u32 rt_map_lookup(struct rt_thread *t, u64 addr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct rt_vma_seen seen = {};
+	struct rt_vma *v;
+	u64 mm = 0;
+	u32 map;
+
+	v = t ? rt_at(t->vma, RT_VMAS, ((addr >> 21) ^ (addr >> 26)) & (RT_VMAS - 1)) : NULL;
 	if (!v)
 		return RT_MAP_ID_UNKNOWN;
+	seen.image = t->image;
+	seen.tid = t->tid;
 	rt_count(RT_C_MAP_LOOKUPS);
-	if (bpf_find_vma(task, addr, rt_vma_see, &seen, 0)) /* busy, or gone: what was there last, if that is known */
-		return addr - v->start < v->size ? v->map : RT_MAP_ID_UNKNOWN;
-	*v = seen.vma;
-	return seen.vma.map;
+	if (!bpf_find_vma(task, addr, rt_vma_see, &seen, 0)) {
+		*v = seen.vma;
+		return seen.vma.map;
+	}
+	bpf_core_read(&mm, sizeof(mm), &task->mm);
+	map = rt_map_walk(mm, addr, t->image, t->tid);
+	if (map == RT_MAP_ID_UNKNOWN && addr - v->start < v->size)
+		map = v->map; /* gone: what was there last */
+	return map;
 }
 
 /* What is mapped at an address of the current thread's. */
@@ -222,7 +298,7 @@ static __always_inline u32 rt_map_at(struct rt_thread *t, struct task_struct *ta
 
 	if (v && seq && v->seq == seq && addr - v->start < v->size)
 		return v->map;
-	return rt_map_lookup(t, task, addr);
+	return rt_map_lookup(t, addr);
 }
 
 /* ---- where ---- */
@@ -289,12 +365,13 @@ static __always_inline int rt_unmapping(void)
 }
 
 /* By the system call's arguments. Of one that spans several mappings, that of its first page. */
-static __noinline u32 rt_map_called(struct rt_thread *t, struct task_struct *task, s64 pages)
+__noinline u32 rt_map_called(struct rt_thread *t, s64 pages)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	u64 nr = regs->orig_ax, di = regs->di, base = 0;
 
-	if (task->thread_info.status & TS_COMPAT)
+	if (!t || (task->thread_info.status & TS_COMPAT))
 		return RT_MAP_ID_UNKNOWN; /* other numbers */
 	if (nr == RT_NR_MMAP && pages > 0) { /* MAP_POPULATE, MAP_LOCKED */
 		if (!(regs->r10 & MAP_ANONYMOUS))
@@ -337,7 +414,7 @@ static __always_inline u32 rt_map_changed(struct rt_thread *t, struct rt_cpu *cp
 	if (regs->ip == (here ? cpu->fault_ip : t->fault_ip)) {
 		map = rt_map_at(t, task, here ? cpu->fault_addr : t->fault_addr);
 	} else {
-		map = rt_map_called(t, task, pages);
+		map = rt_map_called(t, pages);
 		if (kind != RT_ANON && map >= RT_MAP_ID_HEAP && map <= RT_MAP_ID_ANON)
 			map = RT_MAP_ID_UNKNOWN; /* a system call across several mappings: these pages are another one's */
 	}

@@ -6,7 +6,7 @@ import pytest
 from harness import PAGE, phase, trace
 
 FILE = "mapped.py"
-NAMES = "file_shared file_copied file_populated heap stack shm memfd shared_anon private_anon populated_anon helper_anon".split()
+NAMES = "file_shared file_copied file_populated heap stack shm memfd shared_anon private_anon populated_anon helper_anon read_into".split()
 KINDS = {
     "file_shared": "file",
     "file_copied": "file",
@@ -19,6 +19,7 @@ KINDS = {
     "private_anon": "anon",
     "populated_anon": "anon",
     "helper_anon": "shmem",
+    "read_into": "shmem",
 }
 PHASES = [phase(f"{what}_{name}", f"{what}_{name}", FILE) for what in ("touch", "give") for name in NAMES]
 PHASES += [phase("everything", "everything", FILE), phase("one_by_one", "one_by_one", FILE), phase("kept", "kept", FILE)]
@@ -110,6 +111,22 @@ def test_a_child_of_30_ms(tool, python):
     for region in NAMES:
         check_one(said, child, f"touch_{region}", names[region], sizes[region])
     check_all(said, child, only(said, child, "kept"), sizes, names)
+
+
+def test_while_others_map_and_unmap(tool, python):
+    """The address space's lock is taken most of the time, and the mapping is known all the same: pages filled and given
+    back cancel out under their own name."""
+    phases = [phase("fill_private", "fill_private", FILE), phase("fill_shared", "fill_shared", FILE)]
+    said = trace(tool, python, FILE, "contended", phases=phases)
+    check_every_sum(said)
+    for name, mapping in (("fill_private", "[anon]"), ("fill_shared", "/dev/zero (deleted)")):
+        record = only(said, said.pid, name)
+        assert record["gained_bytes"] // PAGE >= 8 * 4096, record
+        off = [entry for entry in record["mappings"] if entry["name"] in (mapping, "<unknown>") and abs(entry["bytes"]) > 16 * PAGE]
+        assert not off, record["mappings"]
+    counters = said.summary["counters"]
+    assert counters["rss_events"] > 2 * 8 * 4096
+    assert counters["mapping_unknown"] * 1000 < counters["rss_events"], counters
 
 
 def test_summary_names_the_mappings(tool, python):

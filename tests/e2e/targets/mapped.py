@@ -22,6 +22,7 @@ LIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 LIBC.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
 LIBC.mremap.restype = ctypes.c_void_p
 LIBC.sbrk.argtypes = [ctypes.c_long]
+LIBC.pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
 MAP_POPULATE, MAP_FIXED = 0x8000, 0x10
 
 # phase: pages, name as the tool is to say it (None: the work directory's file of this name)
@@ -37,6 +38,7 @@ SIZES = {
     "private_anon": (370, "[anon]"),
     "populated_anon": (380, "[anon]"),
     "helper_anon": (390, "/dev/zero (deleted)"),
+    "read_into": (400, "/dev/zero (deleted)"),
 }
 
 
@@ -71,7 +73,8 @@ class Regions:
         self.at = {}
         for name, flags in (("file_shared", mmap.MAP_SHARED), ("file_copied", mmap.MAP_PRIVATE), ("shm", mmap.MAP_SHARED),
                             ("memfd", mmap.MAP_SHARED), ("shared_anon", mmap.MAP_SHARED | mmap.MAP_ANONYMOUS),
-                            ("private_anon", PRIVATE), ("helper_anon", mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)):
+                            ("private_anon", PRIVATE), ("helper_anon", mmap.MAP_SHARED | mmap.MAP_ANONYMOUS),
+                            ("read_into", mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)):
             self.at[name] = self.map(name, flags)
         self.heap_end = LIBC.sbrk(SIZES["heap"][0] * PAGE)
         self.at["heap"] = (self.heap_end + PAGE - 1) & -PAGE
@@ -140,6 +143,12 @@ def touch_helper_anon(regions):
     regions.filled.wait()
 
 
+def touch_read_into(regions):
+    """Faults of the kernel's own, in a system call. The file need not be that long."""
+    for page in range(SIZES["read_into"][0]):
+        LIBC.pread(regions.fds["file_shared"], regions.at["read_into"] + page * PAGE, PAGE // 2, 0)
+
+
 def give(regions, name):
     if LIBC.munmap(regions.at[name], SIZES[name][0] * PAGE):
         raise SystemExit(f"munmap of {name}: errno {ctypes.get_errno()}")
@@ -189,6 +198,10 @@ def give_helper_anon(regions):
     give(regions, "helper_anon")
 
 
+def give_read_into(regions):
+    give(regions, "read_into")
+
+
 def help_out(regions):
     regions.helper.wait()
     regions.fill("helper_anon")
@@ -207,7 +220,7 @@ def check(regions):
     for name in ("file_shared", "file_copied", "file_populated", "shm"):
         if shown(regions.paths[name]) != SIZES[name][0]:
             raise SystemExit(f"{name}: {shown(regions.paths[name])} pages resident, meant {SIZES[name][0]}")
-    for name, pages in (("/memfd:rt-test (deleted)", 350), ("/dev/zero (deleted)", 360 + 390)):
+    for name, pages in (("/memfd:rt-test (deleted)", 350), ("/dev/zero (deleted)", 360 + 390 + 400)):
         if shown(name) != pages:
             raise SystemExit(f"{name}: {shown(name)} pages resident, meant {pages}")
 
@@ -262,11 +275,49 @@ def child(work):
     return pid
 
 
+def fill_again(flags):
+    """Maps, fills and unmaps 16 MiB over and over while other threads hold the address space's lock most of the time."""
+    size = 4096 * PAGE
+    for _ in range(8):
+        at = LIBC.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags | mmap.MAP_ANONYMOUS, -1, 0)
+        LIBC.madvise(at, size, 15)  # MADV_NOHUGEPAGE
+        ctypes.memset(at, 1, size)
+        LIBC.munmap(at, size)
+
+
+def fill_private():
+    fill_again(mmap.MAP_PRIVATE)
+
+
+def fill_shared():
+    fill_again(mmap.MAP_SHARED)
+
+
+def churn(stop):
+    while not stop.is_set():
+        LIBC.munmap(LIBC.mmap(None, 16 * PAGE, mmap.PROT_READ, PRIVATE, -1, 0), 16 * PAGE)
+
+
+def contended():
+    stop = threading.Event()
+    churners = [threading.Thread(target=churn, args=(stop,)) for _ in range(2)]
+    fillers = [threading.Thread(target=fill) for fill in (fill_private, fill_shared)]
+    for thread in churners + fillers:
+        thread.start()
+    for thread in fillers:
+        thread.join()
+    stop.set()
+    for thread in churners:
+        thread.join()
+
+
 def main():
     work, scenario = sys.argv[1], sys.argv[2]
     truth, _ = open_target(work)
     truth.facts["pages"] = {name: pages for name, (pages, _name) in SIZES.items()}
-    if scenario == "child":
+    if scenario == "contended":
+        contended()
+    elif scenario == "child":
         truth.facts["child"] = child(work)
     else:
         truth.facts["names"] = one_by_one(work, False)
