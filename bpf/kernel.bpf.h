@@ -134,6 +134,31 @@ enum {
 	RT_MAPLE_NODE = 256,
 };
 
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+struct mm_rss_stat { /* mm_struct.rss_stat up to 6.1 */
+	atomic64_t count[4];
+};
+
+struct mm_struct___split {
+	struct mm_rss_stat rss_stat;
+};
+
+struct task_rss_stat { /* up to 6.1: what the task has not added to its mm's counters yet (SPLIT_RSS_COUNTING) */
+	int events;
+	int count[4];
+};
+
+struct task_struct___split {
+	struct task_rss_stat rss_stat;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
 struct mm_struct {
 	struct maple_tree mm_mt;
 	struct percpu_counter rss_stat[4];

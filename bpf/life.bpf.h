@@ -5,7 +5,7 @@
 #ifndef RT_LIFE_BPF_H
 #define RT_LIFE_BPF_H
 
-#include "look.bpf.h"
+#include "charge.bpf.h"
 
 enum rt_target { /* values of the map `targets` */
 	RT_TARGET_ADOPT = 1, /* runs already */
@@ -48,7 +48,7 @@ static long rt_slot_try(u32 i, struct rt_alloc *a)
 }
 
 /* A slot for `mm`, its counters read: RT_SLOT_NONE if there is none left. The interpreter is taken over from another slot (fork) or found anew. */
-__noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot)
+__noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 flags)
 {
 	struct mm_struct *mm = (struct mm_struct *)mm_addr;
 	struct rt_alloc a = {.start = image, .slot = RT_SLOT_NONE};
@@ -79,6 +79,7 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot)
 	s->image = image;
 	s->pid = pid;
 	s->users = 1;
+	s->flags = flags;
 	rt_rss_exact(mm_addr, s, slot, &pages);
 	s->start[RT_FILE] = pages.kind[RT_FILE];
 	s->start[RT_ANON] = pages.kind[RT_ANON];
@@ -102,40 +103,15 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot)
 	return slot;
 }
 
-static __always_inline void rt_space_free(struct rt_space *s)
-{
-	u64 mm = s->mm;
-
-	bpf_map_delete_elem(&space_index, &mm);
-	s->mm = 0;
-	__sync_fetch_and_add(&globals.space_epoch, 1);
-}
-
 /* One process less on it. The slot goes when the teardown has brought the counters to zero. */
 static __always_inline void rt_space_leave(struct rt_space *s)
 {
 	if (__sync_fetch_and_add(&s->users, -1) > 1)
 		return;
 	s->flags |= RT_SPACE_DEAD;
-	if (s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0)
+	/* Sources on faults see no teardown. */
+	if ((s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0) || (!cfg.split && cfg.mm_source != RT_MM_RSS_STAT))
 		rt_space_free(s);
-}
-
-static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image, u32 birth)
-{
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-
-	if (!t) /* the kernel's reserve was empty; the failed request has had it refilled */
-		t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t) {
-		/* A thread that is being adopted gets another chance: user space adopts twice. */
-		rt_count(birth == RT_BIRTH_ATTACH ? RT_C_GLANCE_FAILED : RT_C_SHADOW_NOMEM);
-		return NULL;
-	}
-	t->slot = slot;
-	t->image = image;
-	t->tid = task->pid;
-	return t;
 }
 
 static __always_inline u32 rt_image_new(void)
@@ -193,13 +169,16 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 		return 0;
 	/* What the parent did up to now, and the phase it is in, come before its child, be it a thread or a process. */
 	if (!pt->busy) {
+		rt_poll_first(pt, ps, RT_PROG_LIFE);
 		rt_glance(pt, ps, parent, RT_PROG_LIFE);
 		rt_emit_run(pt, &pt->run, parent, ps->image);
 	}
 	now = bpf_ktime_get_ns();
 	if (child->tgid == parent->tgid) {
 		ct = rt_thread_new(child, pt->slot, pt->image, RT_BIRTH_FORK);
-		if (ct)
+		if (ct && (ps->flags & RT_SPACE_ADOPTING))
+			ct->told = 0;
+		else if (ct)
 			rt_emit_thread(RT_REC_THREAD, pt->image, child->pid, parent->pid, now);
 		return 0;
 	}
@@ -213,7 +192,7 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 		flags = RT_PROC_SHARES_MM;
 		__sync_fetch_and_add(&ps->users, 1);
 	} else {
-		slot = rt_space_new(rt_task_mm(child), image, tgid, pt->slot);
+		slot = rt_space_new(rt_task_mm(child), image, tgid, pt->slot, 0);
 		cs = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
 	}
 	if (!cs)
@@ -253,7 +232,7 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 		}
 	}
 	image = rt_image_new();
-	slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE);
+	slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE, 0);
 	s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
 	if (!s)
 		return 0;
@@ -265,6 +244,9 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	t->tstate = 0;
 	t->none_head = 0;
 	t->busy = 0;
+	t->faults = 0;
+	if (cfg.split)
+		rt_split_join(t, s, task);
 	t->fault_ip = t->gone_addr = 0;
 	__builtin_memset(t->vma, 0, sizeof(t->vma));
 	sh = bpf_task_storage_get(&shadows, task, NULL, 0);
@@ -292,6 +274,8 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	s = rt_space_at(t->slot);
 	if (!s)
 		return 0;
+	if (cfg.mm_source != RT_MM_RSS_STAT)
+		rt_poll(t, s, RT_PROG_LIFE, 1);
 	rt_emit_run(t, &t->run, task, s->image);
 	rt_emit_thread(RT_REC_THREAD_EXIT, t->image, task->pid, 0, now);
 	if (signal->live.counter > 0)
@@ -307,7 +291,7 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	}
 	/* From 6.16 on the tracepoint comes before the address space is given up, so the counters can be added up here. */
 	mm = rt_task_mm(task);
-	have = !shares && mm && mm == s->mm && !rt_rss_exact(mm, s, RT_SLOT_NONE, &exact);
+	have = !cfg.split && !shares && mm && mm == s->mm && !rt_rss_exact(mm, s, RT_SLOT_NONE, &exact);
 	r = rt_reserve(struct rt_rec_exit, RT_C_LOST_LIFE);
 	if (r) {
 		rt_header(&r->h, RT_REC_EXIT, sizeof(*r), now, t->image, task->pid);
@@ -351,7 +335,7 @@ static __always_inline int rt_adopt(struct task_struct *task)
 		image = s->image;
 	} else {
 		image = rt_image_new();
-		slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE);
+		slot = rt_space_new(rt_task_mm(task), image, tgid, RT_SLOT_NONE, 0);
 		s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
 		if (!s)
 			return 0;
@@ -364,6 +348,60 @@ static __always_inline int rt_adopt(struct task_struct *task)
 	if (rt_thread_new(task, slot, image, RT_BIRTH_ATTACH))
 		rt_emit_thread(RT_REC_THREAD, image, task->pid, 0, now);
 	/* The main thread may sleep and wake for long before it changes a page: it gets its shadow here, where memory can be had. */
+	if (task->pid == task->tgid && s->py_state != RT_PY_NONE)
+		bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	return 0;
+}
+
+/* Attach with split counters: part of what the process has lies in each of its threads, so they are all gathered before the first of its changes is looked at, and
+ * only then it is told of (rt_announce). */
+static __always_inline int rt_gather(struct task_struct *task)
+{
+	u32 tgid = task->tgid, slot, *known, *target = bpf_map_lookup_elem(&targets, &tgid);
+	u64 mm = rt_task_mm(task);
+	struct rt_thread *t;
+	struct rt_space *s;
+
+	if (!target || *target != RT_TARGET_ADOPT || !mm || bpf_task_storage_get(&threads, task, NULL, 0))
+		return 0;
+	known = bpf_map_lookup_elem(&space_index, &mm);
+	slot = known ? *known : rt_space_new(mm, rt_image_new(), tgid, RT_SLOT_NONE, RT_SPACE_ADOPTING);
+	s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
+	if (!s)
+		return 0;
+	t = rt_thread_new(task, slot, s->image, RT_BIRTH_ATTACH);
+	if (!t)
+		return 0;
+	t->told = 0;
+	if (s->flags & RT_SPACE_ADOPTING) /* else its part is charged with its first change */
+		rt_split_join(t, s, task);
+	return 0;
+}
+
+static __always_inline int rt_announce(struct task_struct *task)
+{
+	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	u64 now = bpf_ktime_get_ns();
+	struct rt_space *s;
+
+	if (!t || t->told)
+		return 0;
+	s = rt_space_at(t->slot);
+	if (!s)
+		return 0;
+	if (s->flags & RT_SPACE_ADOPTING) {
+		s->peak = 0;
+#pragma unroll
+		for (int k = 0; k < RT_KINDS; k++) {
+			s->start[k] = s->sum[k] > 0 ? s->sum[k] : 0;
+			s->peak += s->start[k];
+		}
+		rt_bin_check(s);
+		rt_emit_proc(s, task, s->image, RT_BIRTH_ATTACH, 0, 0, 0, now, NULL);
+		__sync_fetch_and_and(&s->flags, ~RT_SPACE_ADOPTING);
+	}
+	t->told = 1;
+	rt_emit_thread(RT_REC_THREAD, s->image, task->pid, 0, now);
 	if (task->pid == task->tgid && s->py_state != RT_PY_NONE)
 		bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	return 0;

@@ -7,7 +7,6 @@
 
 #include "pywalk.bpf.h"
 #include "rss.bpf.h"
-#include "vma.bpf.h"
 
 /* ---- the interpreter of an address space ---- */
 
@@ -170,14 +169,14 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	}
 	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
 		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
-		long at = rt_frame_fetch(sh, entry, entry, &sh->lo, &sh->hi);
+		long at = rt_frame_fetch(sh, entry, entry);
 		struct rt_look l = {.t = t, .s = s, .sh = sh, .po = po};
 		struct rt_walk_entry *w = &sh->w[0];
 
 		if (at >= 0) {
 			w->addr = entry;
 			w->code = rt_frame_code(sh, po, at);
-			w->ident = rt_frame_ident(sh, po, at);
+			w->ident = rt_frame_ident(rt_frame_field(sh, at, po->frame_func), rt_frame_field(sh, at, po->frame_globals));
 			w->instr = rt_frame_field(sh, at, po->frame_instr);
 			sh->st.pos = sh->depth;
 			rt_push(&l, 0);

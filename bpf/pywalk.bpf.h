@@ -27,42 +27,64 @@ struct rt_look {
 	const struct rt_pyoff *po;
 };
 
-/* Makes the frame at `addr` readable in sh->page; returns the index of its first byte there, or -1. Frames lie one behind the other in chunks, so one read
- * serves many: from this frame to the end of its page, or to the innermost frame if that lies there. */
-static __always_inline long rt_frame_fetch(struct rt_shadow *sh, u64 addr, u64 tip, u64 *lo, u64 *hi)
+/* Makes the frame at `addr` readable in sh->window; returns the index of its first byte there, or -1. For the walk, from the tip outward: the frame's page up to
+ * the tip, where the frames around it most likely lie. */
+static __always_inline long rt_frame_fetch(struct rt_shadow *sh, u64 addr, u64 tip)
 {
-	u64 off = addr & 4095, n = 4096 - off;
+	u64 off = addr - sh->lo, from = addr & ~4095ull, n = 4096;
 
-	if (addr >= *lo && addr + RT_FRAME_BYTES <= *hi)
+	if (off <= sh->room)
 		return off;
-	if (n < RT_FRAME_BYTES) {
-		if (bpf_probe_read_user(sh->page + 4096, RT_FRAME_BYTES, (void *)addr))
-			return -1;
-		return 4096;
+	if (addr - from > 4096 - RT_FRAME_BYTES) { /* across two pages */
+		from = addr;
+		n = RT_FRAME_BYTES;
+	} else if (tip - addr < from + 4096 - RT_FRAME_BYTES - addr) { /* nothing of interest lies behind the innermost frame */
+		n = tip - from + RT_FRAME_BYTES;
 	}
-	if (tip - addr < n - RT_FRAME_BYTES)
-		n = tip - addr + RT_FRAME_BYTES;
 	asm volatile("" : "+r"(n));
 	if (n > 4096)
 		return -1;
-	*lo = *hi = 0;
-	if (bpf_probe_read_user(sh->page + off, n, (void *)addr))
+	sh->lo = sh->room = 0;
+	if (bpf_probe_read_user(sh->window, n, (void *)from))
 		return -1;
-	*lo = addr;
-	*hi = addr + n;
-	return off;
+	sh->lo = from;
+	sh->room = n - RT_FRAME_BYTES;
+	return addr - from;
+}
+
+/* For the check, from the outermost frame in: frame `pos` of the shadow and all that lie behind it in its chunk, in one read. They have been there before; if one
+ * of their pages is not any more, the frame's own page. */
+static __noinline int rt_window_load(struct rt_shadow *sh, u32 pos, u64 addr)
+{
+	u8 *chunk = rt_at(sh->chunk_of, RT_DEPTH, pos);
+	u64 n;
+
+	if (!chunk)
+		return -1;
+	n = sh->chunk_last[*chunk & (RT_CHUNKS - 1)] - addr;
+	if (n > RT_WINDOW - RT_FRAME_BYTES)
+		n = 0;
+	n += RT_FRAME_BYTES;
+	asm volatile("" : "+r"(n));
+	if (n > RT_WINDOW)
+		return -1;
+	sh->lo = sh->room = 0;
+	if (bpf_probe_read_user(sh->window, n, (void *)addr)) {
+		n = 4096 - (addr & 4095);
+		if (n < RT_FRAME_BYTES)
+			n = RT_FRAME_BYTES;
+		asm volatile("" : "+r"(n));
+		if (n > RT_WINDOW || bpf_probe_read_user(sh->window, n, (void *)addr))
+			return -1;
+	}
+	sh->lo = addr;
+	sh->room = n - RT_FRAME_BYTES;
+	return 0;
 }
 
 static __always_inline u64 rt_frame_field(struct rt_shadow *sh, long at, u32 offset)
 {
-	u32 i = ((u32)at & 4095 & -!(at & 4096)) | ((u32)at & 4096);
-
-	return *(u64 *)(sh->page + i + (offset & RT_FIELD_MASK));
-}
-
-static __always_inline u64 rt_rol(u64 v, int n)
-{
-	return (v << n) | (v >> (64 - n));
+	return *(u64 *)(sh->window + ((u32)at & (RT_WINDOW - 1)) + (offset & RT_FIELD_MASK));
 }
 
 /* 0 for a frame that is no Python frame (entry shims of 3.12+). */
@@ -76,47 +98,52 @@ static __always_inline u64 rt_frame_code(struct rt_shadow *sh, const struct rt_p
 	return code;
 }
 
-/* Code, function and globals in one: what a frame is, apart from where it stands. */
-static __always_inline u64 rt_frame_ident(struct rt_shadow *sh, const struct rt_pyoff *po, long at)
+/* What a frame is, apart from its instruction and where it stands. */
+static __always_inline u64 rt_frame_ident(u64 func, u64 globals)
 {
-	return rt_frame_field(sh, at, po->frame_code) ^ rt_rol(rt_frame_field(sh, at, po->frame_func), 21) ^
-	       rt_rol(rt_frame_field(sh, at, po->frame_globals), 42);
+	return func ^ (globals << 1);
 }
 
 #define RT_CHECK_BATCH 16
 
-/* The hot loop: hundreds of thousands of looks at stacks a hundred frames deep. Offsets and state are kept in registers over a batch, and a frame's fields are
- * read relative to one bounded pointer. */
+/* The hot loop: hundreds of thousands of looks at stacks a hundred frames deep. An instruction lies in its code object, so that the same one means the same
+ * code object; function and globals tell one that came to its address since. */
 static long rt_check_frames(u32 round, struct rt_look *l)
 {
 	struct rt_shadow *sh = l->sh;
 	const struct rt_pyoff *po = l->po;
-	u32 o_code = po->frame_code & RT_FIELD_MASK, o_prev = po->frame_previous & RT_FIELD_MASK;
-	u32 o_instr = po->frame_instr & RT_FIELD_MASK, o_func = po->frame_func & RT_FIELD_MASK;
-	u32 o_globals = po->frame_globals & RT_FIELD_MASK;
-	u32 depth = sh->depth, first = round * RT_CHECK_BATCH, j;
-	u64 prev = sh->st.prev, lo = sh->lo, hi = sh->hi, tip = sh->st.tip;
+	u32 o_prev = po->frame_previous & RT_FIELD_MASK, o_instr = po->frame_instr & RT_FIELD_MASK;
+	u32 o_func = po->frame_func & RT_FIELD_MASK, o_globals = po->frame_globals & RT_FIELD_MASK;
+	u32 first = round * RT_CHECK_BATCH, left = sh->depth - first, j;
+	u64 prev = sh->st.prev, lo = sh->lo, room = sh->room;
+	const struct rt_shadow_frame *was;
 	long stop = 1;
 
-	for (j = 0; j < RT_CHECK_BATCH; j++) {
-		struct rt_shadow_entry *e;
+	sh->st.k = first;
+	was = rt_at(sh->f, RT_DEPTH - RT_CHECK_BATCH + 1, first);
+	if (!was)
+		return 1;
+#pragma unroll
+	for (j = 0; j < RT_CHECK_BATCH; j++, was++) {
+		u64 addr, off;
 		const u8 *f;
-		u64 addr;
-		long off;
 
-		if (first + j >= depth)
+		if (j == left)
 			goto out;
-		e = rt_at(sh->e, RT_DEPTH, first + j);
-		if (!e)
-			goto out;
-		addr = e->addr;
-		off = rt_frame_fetch(sh, addr, tip, &lo, &hi);
-		f = rt_at(sh->page, 4096 + 1, off);
+		addr = was->addr;
+		off = addr - lo;
+		if (off > room) {
+			if (rt_window_load(sh, first + j, addr))
+				goto out;
+			lo = sh->lo;
+			room = sh->room;
+			off = addr - lo;
+		}
+		f = rt_at(sh->window, RT_WINDOW - RT_FRAME_BYTES + 1, off);
 		if (!f)
 			goto out;
-		if (*(u64 *)(f + o_instr) != e->instr || *(u64 *)(f + o_prev) != prev ||
-		    (*(u64 *)(f + o_code) ^ rt_rol(*(u64 *)(f + o_func), 21) ^ rt_rol(*(u64 *)(f + o_globals), 42)) !=
-			    e->ident)
+		if ((*(u64 *)(f + o_instr) ^ was->instr) | (*(u64 *)(f + o_prev) ^ prev) |
+		    (rt_frame_ident(*(u64 *)(f + o_func), *(u64 *)(f + o_globals)) ^ was->ident))
 			goto out;
 		prev = addr;
 	}
@@ -124,8 +151,6 @@ static long rt_check_frames(u32 round, struct rt_look *l)
 out:
 	sh->st.k = first + j;
 	sh->st.prev = prev;
-	sh->lo = lo;
-	sh->hi = hi;
 	return stop;
 }
 
@@ -138,7 +163,7 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 {
 	struct rt_shadow *sh = l->sh;
 	const struct rt_pyoff *po = l->po;
-	struct rt_shadow_entry *e;
+	struct rt_shadow_frame *f;
 	struct rt_walk_entry *w;
 	u64 cur = sh->st.cur;
 	u32 pos, n = sh->st.n;
@@ -149,8 +174,8 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 		return 1;
 	}
 	pos = sh->index[rt_index_hash(cur)];
-	e = rt_at(sh->e, RT_DEPTH, pos);
-	if (e && pos < sh->st.k && e->addr == cur) {
+	f = rt_at(sh->f, RT_DEPTH, pos);
+	if (f && pos < sh->st.k && f->addr == cur) {
 		sh->st.meet = pos;
 		return 1;
 	}
@@ -159,14 +184,14 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 		sh->st.full = 1;
 		return 1;
 	}
-	at = rt_frame_fetch(sh, cur, sh->st.tip, &sh->lo, &sh->hi);
+	at = rt_frame_fetch(sh, cur, sh->st.tip);
 	if (at < 0) {
 		sh->st.bad = 1;
 		return 1;
 	}
 	w->addr = cur;
 	w->code = rt_frame_code(sh, po, at);
-	w->ident = rt_frame_ident(sh, po, at);
+	w->ident = rt_frame_ident(rt_frame_field(sh, at, po->frame_func), rt_frame_field(sh, at, po->frame_globals));
 	w->instr = rt_frame_field(sh, at, po->frame_instr);
 	sh->st.n = n + 1;
 	sh->st.cur = rt_frame_field(sh, at, po->frame_previous);
@@ -189,7 +214,7 @@ static long rt_walk_deep(u32 i, struct rt_look *l)
 
 	if (!cur)
 		return 1;
-	at = rt_frame_fetch(sh, cur, sh->st.tip, &sh->lo, &sh->hi);
+	at = rt_frame_fetch(sh, cur, sh->st.tip);
 	if (at < 0) {
 		sh->st.bad = 1;
 		return 1;
@@ -200,11 +225,43 @@ static long rt_walk_deep(u32 i, struct rt_look *l)
 		return 1;
 	w->addr = cur;
 	w->code = rt_frame_code(sh, po, at);
-	w->ident = rt_frame_ident(sh, po, at);
+	w->ident = rt_frame_ident(rt_frame_field(sh, at, po->frame_func), rt_frame_field(sh, at, po->frame_globals));
 	w->instr = rt_frame_field(sh, at, po->frame_instr);
 	sh->st.total = i + 1;
 	sh->st.cur = rt_frame_field(sh, at, po->frame_previous);
 	return 0;
+}
+
+/* Which chunk of the frame stack the frame pushed at `pos` is in. */
+static __always_inline void rt_chunk_note(struct rt_shadow *sh, u32 pos, u64 addr)
+{
+	u8 *chunk_of = rt_at(sh->chunk_of, RT_DEPTH, pos);
+	u32 c = sh->st.chunk & (RT_CHUNKS - 1);
+
+	if (!pos || addr - sh->chunk_first[c] > RT_WINDOW - RT_FRAME_BYTES) {
+		c = pos ? (c + 1) & (RT_CHUNKS - 1) : 0;
+		sh->chunk_first[c] = addr;
+		sh->st.chunk = c;
+	}
+	sh->chunk_last[c] = addr;
+	if (chunk_of)
+		*chunk_of = c;
+}
+
+/* The code object of the frame that goes to f and e: its number and flags into c. A frame that is still there, of the same function, and has only moved on has the
+ * code object that it had; as long as that may be replaced at its address, it is asked for again. */
+static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shadow_frame *f, const struct rt_shadow_entry *e, const struct rt_walk_entry *w,
+					u32 flags, struct rt_code_ref *c)
+{
+	struct rt_shadow *sh = l->sh;
+
+	if (sh->st.pos < sh->depth && f->addr == w->addr && e->code == w->code && f->ident == w->ident && e->code_id && !(flags & RT_CODE_IS_VOLATILE)) {
+		c->id = e->code_id;
+		c->flags = flags;
+		c->fp = e->fp;
+		return 0;
+	}
+	return rt_code_get(l->t, sh, l->po, c, sh->st.prog);
 }
 
 /* Puts w[n] on the shadow: its code object and node get their numbers here. */
@@ -213,27 +270,28 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 	struct rt_shadow *sh = l->sh;
 	struct rt_thread *t = l->t;
 	struct rt_code_ref c = {};
+	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
 	struct rt_walk_entry *w;
 	u32 pos = sh->st.pos, instr, parent = sh->st.node;
+	u8 *flags;
 
+	f = rt_at(sh->f, RT_DEPTH, pos);
 	e = rt_at(sh->e, RT_DEPTH, pos);
 	w = rt_at(sh->w, RT_DEPTH, n);
-	if (!e || !w)
+	flags = rt_at(sh->code_flags, RT_DEPTH, pos);
+	if (!f || !e || !w || !flags)
 		return 0;
-	e->addr = w->addr;
-	e->ident = w->ident;
-	e->instr = w->instr;
-	e->code = w->code;
-	e->fp = 0;
 	if (w->code) {
 		c.addr = w->code;
-		if (rt_code_get(t, sh, l->po, &c, sh->st.prog) && pos < sh->st.unknown) {
-			rt_count(RT_C_FRAME_UNKNOWN);
-			sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
+		if (rt_push_code(l, f, e, w, *flags, &c)) {
+			c.id = RT_CODE_UNKNOWN;
+			if (pos < sh->st.unknown) {
+				rt_count(RT_C_FRAME_UNKNOWN);
+				sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
+			}
 		}
 		instr = w->instr - w->code - l->po->code_adaptive;
-		e->fp = c.fp;
 		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
 		if (pos && (c.flags & RT_CODE_IS_VOLATILE)) {
 			u32 v = sh->n_volatile;
@@ -251,9 +309,17 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 		else if (c.flags & RT_CODE_IS_FUNCTION)
 			sh->st.sig = (u32)(rt_mix(((u64)parent << 32) | 0xfffffff1, c.id) >> 7) | 1;
 	}
+	f->addr = w->addr;
+	f->ident = w->ident;
+	f->instr = w->instr;
+	e->code = w->code;
+	e->fp = (u32)c.fp;
+	e->code_id = sh->st.unknown == pos ? 0 : c.id;
+	*flags = c.flags;
 	e->node = sh->st.node;
 	e->sig = sh->st.sig;
-	sh->index[rt_index_hash(e->addr)] = pos;
+	rt_chunk_note(sh, pos, w->addr);
+	sh->index[rt_index_hash(w->addr)] = pos;
 	sh->st.pos = pos + 1;
 	return 0;
 }
@@ -327,8 +393,9 @@ static __noinline int rt_recheck(struct rt_look *l, u32 i)
 	c.addr = e->code;
 	if (rt_code_read(sh, l->po, &c))
 		return 0;
-	if (c.fp == e->fp)
+	if ((u32)c.fp == e->fp)
 		return 0;
+	e->code_id = 0;
 	sh->st.k = i;
 	return 0;
 }
@@ -391,12 +458,13 @@ static long rt_forget_volatile(u32 i, struct rt_look *l)
 __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
 	struct rt_look look = {.t = t, .s = s, .sh = sh, .po = po}, *l = &look;
+	struct rt_shadow_frame *f;
 	struct rt_shadow_entry *e;
 	u32 keep;
 
 	if (!t || !s || !sh || !po)
 		return -1;
-	sh->lo = sh->hi = 0;
+	sh->lo = sh->room = 0;
 	if (sh->root != s->root || sh->gap) {
 		sh->root = s->root;
 		sh->depth = 0;
@@ -420,13 +488,13 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 		 * first one of the chunk, is still the current one: the change is its caller's, which was the innermost one before. */
 		u32 i = sh->depth - 1;
 
-		e = rt_at(sh->e, RT_DEPTH, i);
-		if (e && e->addr == sh->st.tip)
-			e = rt_at(sh->e, RT_DEPTH, i - 1);
-		if (e) {
+		f = rt_at(sh->f, RT_DEPTH, i);
+		if (f && f->addr == sh->st.tip)
+			f = rt_at(sh->f, RT_DEPTH, i - 1);
+		if (f) {
 			rt_count(RT_C_FRAME_UNKNOWN);
-			sh->st.tip = e->addr;
-			sh->st.cur = e->addr;
+			sh->st.tip = f->addr;
+			sh->st.cur = f->addr;
 			sh->st.bad = 0;
 			bpf_loop(RT_DEPTH + 1, rt_walk_frame, l, 0);
 		}
@@ -446,8 +514,11 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 		bpf_loop(RT_DEPTH, rt_forget_volatile, l, 0);
 	e = keep ? rt_at(sh->e, RT_DEPTH, keep - 1) : NULL;
 	if (e) {
+		u8 *chunk = rt_at(sh->chunk_of, RT_DEPTH, keep - 1);
+
 		sh->st.node = e->node;
 		sh->st.sig = e->sig;
+		sh->st.chunk = chunk ? *chunk : 0;
 	}
 	if (sh->st.n) {
 		rt_count_add(RT_C_LOOK_FRAMES, sh->st.n);

@@ -8,170 +8,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
-static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
-{
-	if (now - s->remote_since <= cfg.flush_age_ns)
-		return 0;
-	s->remote_since = 0;
-#pragma unroll
-	for (u32 c = 1; c < RT_CAUSES; c++)
-		rt_emit_remote(s, c);
-	return 0;
-}
-
-/* A change that the running line did not make. Added up per cause; sent when it is old, or when the process ends. */
-static __noinline int rt_remote(struct rt_space *s, u32 cause, const struct rt_delta *d)
-{
-	u64 now = bpf_ktime_get_ns();
-	struct rt_remote *m;
-	u32 k = d->kind;
-
-	if (cause >= RT_CAUSES || k >= RT_KINDS)
-		return 0;
-	m = &s->remote[cause];
-	if (!m->events) {
-		m->first_ns = now;
-#pragma unroll
-		for (int i = 0; i < RT_KINDS; i++)
-			m->before[i] = d->before[i] > 0 ? d->before[i] : 0;
-	}
-	s->remote_since = s->remote_since ? s->remote_since : now;
-	m->last_ns = now;
-	m->events++;
-	m->delta[rt_slot_of(k)] += (s32)d->pages;
-	m->reused += d->reused;
-	if (d->pages > 0)
-		m->gained[rt_slot_of(k)] += (u32)d->pages;
-	return 0;
-}
-
-static __always_inline u32 rt_kthread_cause(struct task_struct *task)
-{
-	char comm[16];
-
-	bpf_probe_read_kernel(comm, sizeof(comm), task->comm);
-	if (comm[0] == 'k' && comm[1] == 's' && comm[2] == 'w' && comm[3] == 'a' && comm[4] == 'p' && comm[5] == 'd')
-		return RT_CAUSE_RECLAIM;
-	if (comm[0] == 'k' && comm[1] == 'h' && comm[2] == 'u' && comm[3] == 'g' && comm[4] == 'e')
-		return RT_CAUSE_KHUGEPAGED;
-	return RT_CAUSE_REMOTE;
-}
-
-/* The current thread changed its own address space. It is marked busy from before its change is counted: a clock sample in between would find
- * a phase's edge with the change on the wrong side of it. */
-static __always_inline int rt_own(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
-				  const struct rt_delta *d)
-{
-	struct rt_seen seen = {};
-	u64 now = bpf_ktime_get_ns();
-
-	if (s->remote_since)
-		rt_remote_flush(s, now);
-	rt_look(t, s, RT_PROG_RSS, 0, &seen);
-	rt_charge(t, s, slot, task, now, &seen, d);
-	rt_flush_old(t, s, task, now);
-	return 0;
-}
-
-/* The thread whose own change this is (made known if it was not), or NULL: then somebody else changed the address space. */
-static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 slot, u64 mm, struct task_struct *task)
-{
-	struct rt_thread *t;
-
-	if ((u64)task->mm != mm || (task->flags & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
-		return NULL;
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
-	if (!t)
-		t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
-	if (t && t->busy) { /* cannot be: a look takes no fault */
-		rt_count(RT_C_SHADOW_BUSY);
-		return NULL;
-	}
-	return t;
-}
-
-/* A change that is not the current thread's own: whose is it? */
-static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d)
-{
-	u32 flags = task->flags;
-	struct rt_thread *t;
-
-	if (s->flags & RT_SPACE_DEAD) {
-		if (s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0)
-			rt_space_free(s);
-		return 0;
-	}
-	if (flags & PF_MEMALLOC)
-		return rt_remote(s, RT_CAUSE_RECLAIM, d);
-	if (flags & PF_KTHREAD)
-		return rt_remote(s, rt_kthread_cause(task), d);
-	/* A thread that has just given up this address space tears it down: its exit (no mm) or its exec (another one already). */
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
-	if (t && t->slot == slot && s->image == t->image && (u64)task->mm != s->mm) {
-		if (!s->exit_seen) {
-			s->exit_seen = 1;
-#pragma unroll
-			for (int k = 0; k < RT_KINDS; k++)
-				s->exit_pages[k] = d->before[k] > 0 ? d->before[k] : 0;
-		}
-		return 0;
-	}
-	return rt_remote(s, RT_CAUSE_REMOTE, d);
-}
-
-/* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
-static __always_inline struct rt_space *rt_event_space(u64 mm, struct rt_cpu **cpu_out, u32 *slot_out)
-{
-	u32 zero = 0, slot, epoch = READ_ONCE(globals.space_epoch);
-	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
-	struct rt_space *s;
-
-	if (!cpu)
-		return NULL;
-	if (cpu->last_mm == mm && cpu->last_epoch == epoch) {
-		slot = cpu->last_slot;
-	} else {
-		u32 *found = bpf_map_lookup_elem(&space_index, &mm);
-
-		slot = found ? *found : RT_SLOT_NONE;
-		cpu->last_mm = mm;
-		cpu->last_slot = slot;
-		cpu->last_epoch = epoch;
-	}
-	if (slot == RT_SLOT_NONE)
-		return NULL;
-	s = rt_space_at(slot);
-	if (!s || s->mm != mm)
-		return NULL;
-	*cpu_out = cpu;
-	*slot_out = slot;
-	return s;
-}
-
-/* The counters of one kind have been read: what moved, and whose is it? `t` is the current thread if the address space is its own. */
-static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count, u64 percpu,
-					  struct task_struct *task, struct rt_thread *t)
-{
-	struct rt_delta d = {};
-
-	rt_rss_delta(s, slot, cpu, kind, count, percpu, &d);
-	if (d.pages) {
-		rt_count(RT_C_RSS_EVENTS);
-		if (t) {
-			/* before the look, which may run into faults of its own */
-			if (cfg.mappings)
-				d.map = rt_map_changed(t, cpu, task, kind, d.pages);
-			rt_own(t, s, slot, task, &d);
-		} else {
-			rt_others(s, slot, task, &d);
-		}
-	}
-	if (t)
-		t->busy = 0;
-	return 0;
-}
-
 SEC("tp_btf/rss_stat")
 int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 {
@@ -192,7 +28,12 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
-	rt_mm_counter(mm, member, count, percpu);
+	if (cfg.split) { /* its third argument is what the counter is now */
+		count = (s64)ctx[2];
+		percpu = 0;
+	} else {
+		rt_mm_counter(mm, member, count, percpu);
+	}
 	return rt_rss_changed(s, slot, cpu, kind, count, percpu, task, t);
 }
 
@@ -211,7 +52,11 @@ int rss_stat_raw(u64 *ctx)
 	if (kind == RT_KINDS)
 		return 0;
 	s = rt_event_space((u64)mm, &cpu, &slot);
-	if (!s || rt_mm_counter_read(mm, kind, &count, &percpu))
+	if (!s)
+		return 0;
+	if (cfg.split)
+		count = (s64)ctx[2];
+	else if (rt_mm_counter_read(mm, kind, &count, &percpu))
 		return 0;
 	task = bpf_get_current_task_btf();
 	t = rt_own_thread(s, slot, (u64)mm, task);
@@ -238,6 +83,42 @@ SEC("tp_btf/mmap_lock_start_locking")
 int BPF_PROG(mmap_locking, struct mm_struct *mm)
 {
 	return rt_unmapping();
+}
+
+/* handle_mm_fault, mm/memory.c: every fault of a user page, also those that the kernel makes for somebody (pinning, MAP_POPULATE). */
+SEC("fexit/handle_mm_fault")
+int mm_fault_fexit(void *ctx)
+{
+	return rt_fault_done();
+}
+
+SEC("kretprobe/handle_mm_fault")
+int mm_fault_kretprobe(void *ctx)
+{
+	return rt_fault_done();
+}
+
+/* Where there is nothing else: at a fault the pages of the one before are seen. */
+SEC("tp_btf/page_fault_user")
+int mm_fault_user(void *ctx)
+{
+	return rt_fault_done();
+}
+
+SEC("tp_btf/page_fault_kernel")
+int mm_fault_kernel(void *ctx)
+{
+	return rt_fault_done();
+}
+
+/* Pages go, and come without a fault, inside system calls. */
+SEC("tp_btf/sys_exit")
+int mm_sys_exit(void *ctx)
+{
+	struct rt_thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, 0);
+	struct rt_space *s = t ? rt_space_at(t->slot) : NULL;
+
+	return s ? rt_poll(t, s, RT_PROG_RSS, 0) : 0;
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -292,6 +173,7 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 	s = rt_space_at(t->slot);
 	if (!s || s->mm != (u64)prev->mm)
 		return 0;
+	rt_poll_first(t, s, RT_PROG_SWITCH);
 	if (s->remote_since)
 		rt_remote_flush(s, bpf_ktime_get_ns());
 	/* Also a thread that is only preempted: while it is off its CPU another one may allocate on its behalf, in a phase that was not seen yet. */
@@ -353,6 +235,8 @@ int eval_entry(struct pt_regs *ctx)
 	if (!po)
 		return 0;
 	rt_count(RT_C_ENTRY_HITS);
+	if (cfg.mm_source == RT_MM_TRACEPOINT)
+		rt_poll(t, s, RT_PROG_ENTRY, 0);
 	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	c.addr = rt_user_u64(frame + po->frame_code);
 	if (!sh || !c.addr)
@@ -378,7 +262,39 @@ int adopt_tasks(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	return rt_adopt(task);
+	return cfg.split ? rt_gather(task) : rt_adopt(task);
+}
+
+/* Split counters: after all threads have been gathered. */
+SEC("iter/task")
+int announce_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (!task)
+		return 0;
+	return rt_announce(task);
+}
+
+/* Split counters, at the end: what is in the task's part and in no charge. */
+SEC("iter/task")
+int compare_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct rt_thread *t;
+	struct rt_space *s;
+
+	if (!task)
+		return 0;
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (!t || t->tid != (u32)task->pid) /* after vfork: another thread's memory */
+		return 0;
+	s = rt_space_at(t->slot);
+	if (!s)
+		return 0;
+	for (u32 k = 0; k < RT_KINDS; k++)
+		__sync_fetch_and_add(&s->drift[rt_slot_of(k)], (s64)rt_split_part(task, k) - t->cache[rt_slot_of(k)]);
+	return 0;
 }
 
 /* After everything is detached: what the threads still hold. */
@@ -423,6 +339,25 @@ int setup_cpu(void *ctx)
 	return 0;
 }
 
+/* Sources on faults: what nobody's fault or system call has told of was done from outside. */
+static __always_inline void rt_settle_remote(struct rt_space *s, u32 slot)
+{
+	for (u32 k = 0; k < RT_KINDS; k++) {
+		struct rt_delta d = {};
+		u64 percpu = 0;
+		s64 count = 0, v;
+
+		if (rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu))
+			continue;
+		v = rt_rescan(slot, percpu, k);
+		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(k)], count);
+		rt_rss_note(s, k, v, &d);
+		if (d.pages)
+			rt_remote(s, RT_CAUSE_REMOTE, &d);
+	}
+	rt_emit_remote(s, RT_CAUSE_REMOTE);
+}
+
 static long rt_snapshot_one(u32 slot, u64 *final)
 {
 	struct rt_space *s = rt_space_at(slot);
@@ -438,6 +373,13 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 		rt_emit_remote(s, c);
 	if (!*final) {
 		/* While events still come in: how far are the running sums from the counters? */
+		if (cfg.split) { /* compare_tasks adds the tasks' parts */
+			for (u32 k = 0; k < RT_KINDS; k++)
+				s->drift[rt_slot_of(k)] = rt_split_count(s->mm, k) - s->acc[rt_slot_of(k)];
+			return 0;
+		}
+		if (cfg.mm_source != RT_MM_RSS_STAT)
+			rt_settle_remote(s, slot);
 		if (!rt_rss_exact(s->mm, s, RT_SLOT_NONE, &exact)) {
 #pragma unroll
 			for (int k = 0; k < RT_KINDS; k++)

@@ -20,6 +20,7 @@ struct rt_delta {
 	u32 reused;
 	u32 kind;
 	u32 map; /* mapping that the pages belong to */
+	u32 prog; /* enum rt_prog_kind: who found it */
 };
 
 struct rt_scan {
@@ -110,41 +111,17 @@ static __always_inline int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s6
 	return err;
 }
 
-/* One event: how many pages of `kind` moved. Returns 0 pages if nothing did. */
-static __always_inline void rt_rss_delta(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count,
-					 u64 percpu, struct rt_delta *d)
+/* v pages of `kind` moved: fills in *d and brings the running totals up to date. */
+static __always_inline void rt_rss_note(struct rt_space *s, u32 kind, s64 v, struct rt_delta *d)
 {
-	u32 id = bpf_get_smp_processor_id(), key = slot * cfg.cpus + id;
-	struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
-	s32 part = 0;
-	s64 v, total;
+	s64 total;
 
-	d->pages = 0;
+	d->pages = v;
 	d->kind = kind;
 	d->reused = 0;
-	if (!p || kind >= RT_KINDS)
+	d->prog = RT_PROG_RSS;
+	if (!v || kind >= RT_KINDS)
 		return;
-	if (!cpu->offset) {
-		u64 *offset = bpf_map_lookup_elem(&cpu_offset, &id);
-
-		if (offset)
-			cpu->offset = *offset;
-	}
-	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(percpu + cpu->offset)))
-		return;
-	v = (s64)part - p->last[rt_slot_of(kind)];
-	if (v)
-		v = (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
-	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
-	if ((part == 0 || v == 0) && count != s->acc[rt_slot_of(kind)])
-		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
-	if (v == 0) {
-		rt_count(RT_C_RSS_ZERO);
-		v = rt_rescan(slot, percpu, kind);
-		if (v == 0)
-			return;
-	}
-	d->pages = v;
 	d->before[RT_FILE] = s->sum[RT_FILE];
 	d->before[RT_ANON] = s->sum[RT_ANON];
 	d->before[RT_SHMEM] = s->sum[RT_SHMEM];
@@ -162,6 +139,40 @@ static __always_inline void rt_rss_delta(struct rt_space *s, u32 slot, struct rt
 		if (total > (s64)s->peak)
 			s->peak = total;
 	}
+}
+
+/* Per-CPU counters: how many pages of `kind` moved on this CPU and in `count`. `must`: something has moved, so that if it was not here, it was elsewhere. */
+static __always_inline s64 rt_rss_take(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count, u64 percpu, bool must)
+{
+	u32 id = bpf_get_smp_processor_id(), key = slot * cfg.cpus + id;
+	struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
+	s32 part = 0;
+	s64 v;
+
+	if (!p || kind >= RT_KINDS)
+		return 0;
+	if (!cpu->offset) {
+		u64 *offset = bpf_map_lookup_elem(&cpu_offset, &id);
+
+		if (offset)
+			cpu->offset = *offset;
+	}
+	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(percpu + cpu->offset)))
+		return 0;
+	v = (s64)part - p->last[rt_slot_of(kind)];
+	if (v)
+		v = (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
+	/* Nothing here: the thread has come to another CPU since it changed the counter. What it left there is a part, or a fold of it and a part of zero: both are
+	 * taken, or the fold's pages would be this thread's and what the part lost the next one's. */
+	if (v == 0 && must) {
+		rt_count(RT_C_RSS_ZERO);
+		v = rt_rescan(slot, percpu, kind);
+		part = 0;
+	}
+	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
+	if (part == 0 && (v || must) && count != s->acc[rt_slot_of(kind)])
+		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+	return v;
 }
 
 struct rt_pages {
@@ -194,7 +205,9 @@ static long rt_exact_cpu(u32 cpu, struct rt_exact *x)
 	return 0;
 }
 
-/* The counters added up over all CPUs. With `slot` other than RT_SLOT_NONE they become the space's starting point: not atomic against a
+#include "split.bpf.h"
+
+/* The counters added up over all CPUs (split counters: without the tasks' parts). With `slot` other than RT_SLOT_NONE they become the space's starting point: not atomic against a
  * running target, but what moves meanwhile shows in the next event of that CPU. */
 __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt_pages *out)
 {
@@ -202,6 +215,8 @@ __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt
 
 	if (!s || !out)
 		return -1;
+	if (cfg.split)
+		return rt_split_exact(mm_addr, s, slot != RT_SLOT_NONE, out);
 	for (u32 kind = 0; kind < RT_KINDS; kind++) {
 		s64 count = 0, again = 0;
 		struct rt_exact x = {.kind = kind, .base = slot * cfg.cpus, .store = slot != RT_SLOT_NONE};
@@ -229,7 +244,7 @@ __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt
  * point, like everything before. */
 __noinline int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
 {
-	if (!s || !base)
+	if (!s || !base || cfg.split)
 		return 0;
 	for (u32 kind = 0; kind < RT_KINDS; kind++) {
 		u64 percpu = 0;

@@ -55,6 +55,7 @@ enum rt_py_state {
 
 enum rt_space_flags {
 	RT_SPACE_DEAD = 1, /* its processes are gone or have exec'ed: what changes now is the teardown */
+	RT_SPACE_ADOPTING = 2, /* its threads are being gathered: nothing is charged and nothing told before all of them are known */
 };
 
 /* Changes that were made from outside, per cause, until they are sent. */
@@ -73,7 +74,8 @@ struct rt_space {
 	u32 pid;
 	u32 users; /* processes (thread groups) on it: more than one after vfork */
 	u32 flags; /* enum rt_space_flags */
-	/* Running totals in pages. sum = what all events added up to; acc = how much of it lies in percpu_counter.count. */
+	/* Running totals in pages. sum = what all events added up to; acc = how much of it lies in the counter that all share (percpu_counter.count; up to 6.1
+	 * mm_rss_stat.count). */
 	s64 sum[RT_KIND_SLOTS];
 	s64 acc[RT_KIND_SLOTS];
 	s64 pool; /* pages released and not refilled yet */
@@ -187,11 +189,13 @@ struct rt_thread {
 	u32 tid; /* under which its runs are charged: after vfork that of the parent, on whose memory and stack it runs */
 	u32 busy;
 	u32 sig;      /* signature of the innermost named frames of the last look */
-	u32 sent_sig; /* of the last run sent or begun */
+	u32 told;     /* its THREAD record was sent (split counters: after all threads of its process are known) */
 	u64 seen_ns;  /* last look */
 	u64 tstate;
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
+	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
+	u64 faults; /* sources on faults: the task's number of faults at the last one seen */
 	struct rt_run run;
 	/* mappings (vma.bpf.h) */
 	u64 fault_addr, fault_ip; /* of rt_cpu, kept while the thread is off its CPU */
@@ -215,17 +219,23 @@ struct {
 #define RT_DEEP_INNER 448   /* and innermost ones */
 #define RT_DEEP_MAX 16384   /* frames walked at most */
 #define RT_FRAME_BYTES 72   /* of a frame that are read: up to localsplus and no more, what follows may lie on a page never touched */
+#define RT_WINDOW 8192	    /* of the target's memory at hand (a chunk of CPython's frame stack has twice as much: DATA_STACK_CHUNK_SIZE, Python/pystate.c) */
+#define RT_CHUNKS 64	    /* windows told apart (a power of two) */
 #define RT_FIELD_MASK 127
 #define RT_VOLATILE 96	    /* frames with volatile code objects that are remembered by position; more: all are checked */
 
-struct rt_shadow_entry {
+struct rt_shadow_frame { /* what a look compares: nothing else is touched for a frame that stays */
 	u64 addr;
-	u64 ident; /* code, function and globals mixed */
-	u64 instr;
+	u64 ident; /* function and globals mixed */
+	u64 instr; /* lies in the code object: no other one has it */
+};
+
+struct rt_shadow_entry {
 	u64 code;
-	u64 fp; /* fingerprint of the code object */
 	u32 node;
 	u32 sig;
+	u32 fp; /* fingerprint of the code object, its lower half */
+	u32 code_id;
 };
 
 struct rt_walk_entry {
@@ -250,6 +260,7 @@ struct rt_walk_state {
 	u32 node, sig; /* of the innermost frame on the shadow so far: in the end the result */
 	u32 pos;   /* push: index of the next frame */
 	u32 unknown; /* push: index of the outermost frame whose code object could not be read */
+	u32 chunk; /* push: of the last frame pushed */
 };
 
 struct rt_shadow {
@@ -261,11 +272,16 @@ struct rt_shadow {
 	u32 rotate, rotate_volatile, looks;
 	u32 n_volatile;
 	u16 volatile_at[RT_VOLATILE];
-	u64 lo, hi;    /* user addresses [lo, hi), within one page, that are in page[] */
+	u64 lo, room;  /* a frame is in window[] if its address is lo to lo + room; 0, 0: none is */
+	/* Where frames lie one behind the other: addresses of the first and the last one of each such chunk, and which one a frame is in. */
+	u64 chunk_first[RT_CHUNKS], chunk_last[RT_CHUNKS];
+	u8 chunk_of[RT_DEPTH];
+	u8 code_flags[RT_DEPTH]; /* enum rt_code_cache_flags, of each frame */
 	u16 index[1024]; /* by hash of the frame's address: where it lies in e[] (a hint: checked on use) */
+	struct rt_shadow_frame f[RT_DEPTH];
 	struct rt_shadow_entry e[RT_DEPTH];
 	struct rt_walk_entry w[RT_DEPTH];
-	u8 page[8192]; /* a piece of a page at its place; a frame across two pages at 4096 */
+	u8 window[RT_WINDOW + RT_FIELD_MASK + 9];
 	u8 code_bytes[256];
 };
 

@@ -291,6 +291,8 @@ enum rt_counter {
 	RT_C_SWITCH_LOOKS,	/* looks when a thread left its CPU */
 	RT_C_GLANCE_FAILED,	/* looks without an RSS change that came at a moment when the stack was not readable (harmless) */
 	RT_C_FRAME_UNKNOWN,	/* a frame whose code object could not be read just then: charged to its caller's phase */
+	RT_C_FAULTS,		/* page faults of followed threads seen by a hook on faults, where that is the source */
+	RT_C_FAULTS_MISSED,	/* faults that the task's own counters have and the hook did not see: their pages came with the thread's next event */
 	RT_C_MAP_UNKNOWN,	/* changes of which the mapping could not be told */
 	RT_C_MAP_LOOKUPS,	/* look-ups of an address among an address space's mappings (normal) */
 	RT_C_LOST_MAP,		/* ring buffer full: a mapping's name lost, sent again at its next look-up */

@@ -14,12 +14,23 @@
 #define RT_MAX_BINS 1024	  /* known executables */
 #define RT_MAX_NAMES 4096	  /* (function, file) names of a profile */
 #define RT_MAX_MAPS 16384	  /* mapped files told apart */
-#define RT_NODE_SETS (1u << 18)	  /* node cache: sets of four, 16 bytes each: 16 MiB */
+#define RT_NODE_SETS (1u << 16)	  /* node cache: sets of four, 16 bytes each: 4 MiB */
 #define RT_CODE_SETS (1u << 15)	  /* code cache: sets of four, 32 bytes each: 4 MiB */
 #define RT_RING_BYTES (8u << 20)
 
+/* Which hooks tell that pages moved (option --mm-source). */
+enum rt_mm_source {
+	RT_MM_RSS_STAT,	  /* tracepoint rss_stat, at every change: Linux 6.2 and newer */
+	RT_MM_FEXIT,	  /* exit of handle_mm_fault by a BPF trampoline */
+	RT_MM_KPROBE,	  /* the same by a kretprobe */
+	RT_MM_TRACEPOINT, /* tracepoints exceptions:page_fault_*: a page is seen at the thread's next fault */
+	RT_MM_SOURCES,
+};
+
 struct rt_config {
 	__rt_u32 cpus;		   /* possible CPUs */
+	__rt_u32 mm_source;	   /* enum rt_mm_source */
+	__rt_u32 split;		   /* counters are one per mm and one per task (up to 6.1), not per CPU */
 	__rt_u32 follow;	   /* descendants too */
 	__rt_u32 want_line_tables; /* of every code object, not only of those that the profile names */
 	__rt_u32 sample_looks;	   /* clock samples look at stacks (0: they only flush) */

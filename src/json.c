@@ -157,6 +157,8 @@ void rt_json_start(struct rt_json *json, const struct rt_json_start *start)
 	rt_json_string(json, object, "kernel", start->kernel);
 	rt_json_string(json, object, "profile", start->profile);
 	rt_json_string(json, object, "mm_source", start->mm_source);
+	rt_json_string(json, object, "mm_hook", start->mm_hook);
+	rt_json_put(json, object, "mm_exact", json_boolean(start->mm_exact));
 	rt_json_string(json, object, "python_entry", start->python_entry);
 	rt_json_uint(json, object, "wall_ns", start->wall_ns);
 	rt_json_uint(json, object, "ts_ns", start->ts_ns);

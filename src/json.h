@@ -11,6 +11,7 @@
 #ifndef RT_JSON_H
 #define RT_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,7 +27,8 @@ struct rt_json_start {
 	const char *version; /* of ramtrack-bpf */
 	const char *kernel;  /* release */
 	const char *profile; /* its name */
-	const char *mm_source, *python_entry; /* what is in use, not what was asked for */
+	const char *mm_source, *mm_hook, *python_entry; /* what is in use, not what was asked for */
+	bool mm_exact; /* a page is charged to the stack that moved it, not to that of the thread's next fault */
 	uint64_t wall_ns, ts_ns; /* the same moment on both clocks */
 	const uint32_t *targets;
 	size_t n_targets;

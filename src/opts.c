@@ -20,6 +20,7 @@ enum rt_opt_key {
 	RT_OPT_NO_FOLLOW,
 	RT_OPT_SAMPLE_HZ,
 	RT_OPT_PYTHON_ENTRY,
+	RT_OPT_MM_SOURCE,
 	RT_OPT_NO_MAPPINGS,
 	RT_OPT_STRICT,
 	RT_OPT_COLOR,
@@ -46,6 +47,8 @@ static const struct argp_option rt_options[] = {
 	{NULL, 0, NULL, 0, "How to look:", 3},
 	{"sample-hz", RT_OPT_SAMPLE_HZ, "N", 0,
 	 "How often a running thread's phase is looked at between changes (default: 100; 0: never)", 3},
+	{"mm-source", RT_OPT_MM_SOURCE, "auto|rss_stat|fexit|kprobe|tracepoint", 0,
+	 "Kernel hooks that tell of RSS changes (default: auto, the most exact that this kernel has)", 3},
 	{"python-entry", RT_OPT_PYTHON_ENTRY, "auto|off|uprobe", 0,
 	 "Exact function-entry probes; uprobe is dear, auto leaves it off (default: auto)", 3},
 	{"no-mappings", RT_OPT_NO_MAPPINGS, NULL, 0,
@@ -209,6 +212,17 @@ static error_t rt_opts_color(struct rt_opts_state *state, const char *text)
 	return 0;
 }
 
+static error_t rt_opts_mm_source(struct rt_opts_state *state, const char *text)
+{
+	for (int source = 0; source <= RT_MM_AUTO; source++) {
+		if (strcmp(text, rt_mm_name((enum rt_mm_source)source)))
+			continue;
+		state->opts.mm_source = (enum rt_mm_source)source;
+		return 0;
+	}
+	return rt_opts_refuse_value(state, "--mm-source", text, "auto, rss_stat, fexit, kprobe or tracepoint");
+}
+
 static error_t rt_opts_python_entry(struct rt_opts_state *state, const char *text)
 {
 	static const struct rt_opts_word words[] = {
@@ -345,6 +359,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 		return rt_opts_sample_hz(state, arg);
 	case RT_OPT_PYTHON_ENTRY:
 		return rt_opts_python_entry(state, arg);
+	case RT_OPT_MM_SOURCE:
+		return rt_opts_mm_source(state, arg);
 	case RT_OPT_COLOR:
 		return rt_opts_color(state, arg);
 	case 'V':
@@ -367,7 +383,7 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 	struct rt_opts_state state = {
 		.out = out,
 		.err = err,
-		.opts = {.profile = "vllm", .tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100},
+		.opts = {.profile = "vllm", .tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
 	};
 	error_t failed;
 

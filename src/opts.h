@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "mmsource.h"
 #include "profile.h"
 
 #ifndef RT_VERSION
@@ -46,6 +47,7 @@ struct rt_opts {
 	bool timestamps;
 	bool follow;
 	unsigned int sample_hz;
+	enum rt_mm_source mm_source; /* RT_MM_AUTO: the best that this kernel has */
 	enum rt_python_entry python_entry;
 	bool mappings; /* growth told apart by mapping */
 	bool strict;

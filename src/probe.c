@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,11 @@ struct rt_probe {
 	void *ctx;
 	struct rt_probe_config config;
 	int cpus;
-	bool raw;
+	bool raw;   /* rss_stat as a raw tracepoint */
+	bool split; /* the kernel's RSS counters are split per task */
 	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
+	bool mappings_refused; /* the verifier takes the programs without them only */
+	enum rt_mm_source source;
 	int stats_fd;
 	struct bpf_link **samples; /* one per CPU */
 	struct bpf_link *entries[MAX_ENTRIES];
@@ -80,14 +84,14 @@ static int bpf_refused(const char *what, int err)
 			     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 		return RT_NO_PRIVILEGE;
 	}
-	rt_log_error("%s: %s: this kernel refuses what ramtrack-bpf needs (Linux 6.2 or newer with CONFIG_DEBUG_INFO_BTF, CONFIG_BPF_SYSCALL "
+	rt_log_error("%s: %s: this kernel refuses what ramtrack-bpf needs (Linux 5.10 or newer with CONFIG_DEBUG_INFO_BTF, CONFIG_BPF_SYSCALL "
 		     "and CONFIG_BPF_EVENTS); run it with -v for libbpf's and the verifier's messages%s%s",
 		     what, strerror(-err), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 	return RT_NO_FEATURE;
 }
 
-/* Are the RSS counters per-CPU counters (6.2 and newer), and is there BTF at all? */
-static int check_kernel(void)
+/* Is there BTF at all? And are the RSS counters per-CPU counters (6.2 and newer), or split per task (`split`)? */
+static int check_kernel(bool *split)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	const struct btf_type *mm;
@@ -95,14 +99,14 @@ static int check_kernel(void)
 	int id;
 
 	if (!btf) {
-		rt_log_error("kernel: no BTF type information at /sys/kernel/btf/vmlinux: boot Linux 6.2 or newer built with "
+		rt_log_error("kernel: no BTF type information at /sys/kernel/btf/vmlinux: boot Linux 5.10 or newer built with "
 			     "CONFIG_DEBUG_INFO_BTF=y (Debian's kernels are)");
 		return RT_NO_FEATURE;
 	}
 	id = btf__find_by_name_kind(btf, "trace_event_raw_rss_stat", BTF_KIND_STRUCT);
 	if (id < 0) {
 		btf__free(btf);
-		rt_log_error("kernel: it has no tracepoint kmem:rss_stat: boot Linux 6.2 or newer with CONFIG_TRACEPOINTS=y");
+		rt_log_error("kernel: it has no tracepoint kmem:rss_stat: boot Linux 5.10 or newer with CONFIG_TRACEPOINTS=y");
 		return RT_NO_FEATURE;
 	}
 	id = btf__find_by_name_kind(btf, "percpu_counter", BTF_KIND_STRUCT);
@@ -123,30 +127,37 @@ static int check_kernel(void)
 		}
 		mm = inner;
 	}
+	*split = !percpu && btf__find_by_name_kind(btf, "mm_rss_stat", BTF_KIND_STRUCT) > 0 &&
+		 btf__find_by_name_kind(btf, "task_rss_stat", BTF_KIND_STRUCT) > 0;
 	btf__free(btf);
-	if (percpu)
+	if (percpu || *split)
 		return RT_OK;
-	rt_log_error("kernel: its RSS counters (mm_struct.rss_stat) are not per-CPU counters, so changes cannot be seen page by page: "
-		     "boot Linux 6.2 or newer");
+	rt_log_error("kernel: its RSS counters (mm_struct.rss_stat) are neither per-CPU counters (6.2 and newer) nor split per task (5.10 to 6.1): boot one of "
+		     "these kernels");
 	return RT_NO_FEATURE;
 }
 
-/* Mappings need to know where a page fault is, and better also when something is about to be unmapped. */
+/* Mappings need to know where a page fault is, and better also when something is about to be unmapped. The source of last resort tells of a fault's pages
+ * only at the next one. */
 static void check_mappings(struct rt_probe *p)
 {
-	struct btf *btf = p->config.mappings ? btf__load_vmlinux_btf() : NULL;
+	bool wanted = p->config.mappings && !p->mappings_refused && p->source != RT_MM_TRACEPOINT;
+	struct btf *btf = wanted ? btf__load_vmlinux_btf() : NULL;
 
-	if (!btf)
-		return;
-	p->mappings = btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
-		      btf__find_by_name_kind(btf, "btf_trace_page_fault_kernel", BTF_KIND_TYPEDEF) > 0;
+	p->mappings = btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
+		      btf__find_by_name_kind(btf, "btf_trace_page_fault_kernel", BTF_KIND_TYPEDEF) > 0 &&
+		      btf__find_by_name_kind(btf, "btf_bpf_find_vma", BTF_KIND_TYPEDEF) > 0;
 	p->unmaps = p->mappings && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_start_locking", BTF_KIND_TYPEDEF) > 0;
 	btf__free(btf);
-	if (!p->mappings)
-		rt_log_notice("kernel: it has no tracepoints exceptions:page_fault_user and page_fault_kernel: growth is not told apart by mapping; "
-			      "--no-mappings ends this notice");
-	else if (!p->unmaps)
-		rt_log_detail("kernel: it has no tracepoint mmap_lock:mmap_lock_start_locking: released pages may be under <unknown>");
+}
+
+static void say_mappings(const struct rt_probe *p)
+{
+	if (p->config.mappings && !p->mappings)
+		rt_log_notice("growth is not told apart by mapping: that needs Linux 5.17 or newer with the tracepoints exceptions:page_fault_user and "
+			      "page_fault_kernel, and another source of RSS changes than tracepoint; --no-mappings ends this notice");
+	else if (p->mappings && !p->unmaps)
+		rt_log_detail("kernel: it has no tracepoint mmap_lock:mmap_lock_start_locking: pages that are unmapped may be under <unknown>");
 }
 
 static int on_ring(void *ctx, void *data, size_t size)
@@ -155,6 +166,50 @@ static int on_ring(void *ctx, void *data, size_t size)
 
 	p->on_record(p->ctx, data, size);
 	return 0; /* a negative value would end the poll: malformed records are the accounting core's to count */
+}
+
+static bool uses_rss_stat(const struct rt_probe *p)
+{
+	return p->split || p->source == RT_MM_RSS_STAT;
+}
+
+/* Loads only what this source needs: the rest may not even pass the verifier here. */
+static void select_programs(struct rt_probe *p)
+{
+	struct ramtrack *s = p->skel;
+
+	bpf_program__set_autoload(s->progs.rss_stat_btf, uses_rss_stat(p) && !p->raw);
+	bpf_program__set_autoload(s->progs.rss_stat_raw, uses_rss_stat(p) && p->raw);
+	bpf_program__set_autoload(s->progs.mm_fault_fexit, p->source == RT_MM_FEXIT);
+	bpf_program__set_autoload(s->progs.mm_fault_kretprobe, p->source == RT_MM_KPROBE);
+	bpf_program__set_autoload(s->progs.mm_fault_user, p->source == RT_MM_TRACEPOINT);
+	bpf_program__set_autoload(s->progs.mm_fault_kernel, p->source == RT_MM_TRACEPOINT);
+	bpf_program__set_autoload(s->progs.mm_sys_exit, p->source == RT_MM_TRACEPOINT || !uses_rss_stat(p));
+	bpf_program__set_autoload(s->progs.announce_tasks, p->split);
+	bpf_program__set_autoload(s->progs.compare_tasks, p->split);
+}
+
+/* Hooks on faults are attached at once, to see whether they can be: nothing is followed yet. */
+static int attach_faults(struct rt_probe *p)
+{
+	struct ramtrack *s = p->skel;
+
+	switch (p->source) {
+	case RT_MM_FEXIT:
+		s->links.mm_fault_fexit = bpf_program__attach(s->progs.mm_fault_fexit);
+		return s->links.mm_fault_fexit ? 0 : -errno;
+	case RT_MM_KPROBE:
+		s->links.mm_fault_kretprobe = bpf_program__attach(s->progs.mm_fault_kretprobe);
+		return s->links.mm_fault_kretprobe ? 0 : -errno;
+	case RT_MM_TRACEPOINT:
+		s->links.mm_fault_user = bpf_program__attach(s->progs.mm_fault_user);
+		if (!s->links.mm_fault_user)
+			return -errno;
+		s->links.mm_fault_kernel = bpf_program__attach(s->progs.mm_fault_kernel);
+		return s->links.mm_fault_kernel ? 0 : -errno;
+	default:
+		return 0;
+	}
 }
 
 static int load(struct rt_probe *p)
@@ -171,6 +226,7 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.want_line_tables = p->config.want_line_tables;
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
+	check_mappings(p);
 	skel->rodata->cfg.mappings = p->mappings;
 	if (!p->mappings)
 		bpf_map__set_max_entries(skel->maps.map_ids, 1);
@@ -180,8 +236,9 @@ static int load(struct rt_probe *p)
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
 	bpf_map__set_max_entries(skel->maps.code_scratch, bpf_map__max_entries(skel->maps.code_scratch) * cpus);
-	bpf_program__set_autoload(skel->progs.rss_stat_btf, !p->raw);
-	bpf_program__set_autoload(skel->progs.rss_stat_raw, p->raw);
+	skel->rodata->cfg.mm_source = p->source;
+	skel->rodata->cfg.split = p->split;
+	select_programs(p);
 	err = ramtrack__load(skel);
 	if (err) {
 		ramtrack__destroy(skel);
@@ -209,13 +266,92 @@ static int setup_cpus(struct rt_probe *p)
 	return done ? RT_OK : bpf_refused("running a BPF program on each CPU", err);
 }
 
+/* Loads with mappings or, where they are refused, without. */
+static int load_either(struct rt_probe *p)
+{
+	int err;
+
+	p->mappings_refused = false;
+	err = load(p);
+	if (!err || err == -EPERM || !p->mappings)
+		return err;
+	rt_log_detail("programs that tell mappings apart refused: %s", strerror(-err));
+	p->mappings_refused = true;
+	return load(p);
+}
+
+/* One source: loaded and, if it is one on faults, attached. Returns 0 or -errno. */
+static int try_source(struct rt_probe *p, enum rt_mm_source source)
+{
+	int err;
+
+	p->source = source;
+	p->raw = p->config.force_raw;
+	libbpf_said[0] = 0;
+	err = load_either(p);
+	if (err && err != -EPERM && !p->raw && uses_rss_stat(p)) {
+		rt_log_detail("rss_stat with BTF refused (%s): trying the raw tracepoint", strerror(-err));
+		p->raw = true;
+		err = load_either(p);
+	}
+	if (!err)
+		err = attach_faults(p);
+	if (err && p->skel) {
+		ramtrack__destroy(p->skel);
+		p->skel = NULL;
+	}
+	return err;
+}
+
+/* May this process load tracing programs at all? Then a refusal is the kernel's lack, not ours. */
+static bool may_trace(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {};
+	uint64_t caps;
+
+	if (syscall(SYS_capget, &head, data))
+		return false;
+	caps = data[0].effective | (uint64_t)data[1].effective << 32;
+	return caps >> CAP_SYS_ADMIN & 1 || (caps >> CAP_BPF & 1 && caps >> CAP_PERFMON & 1);
+}
+
+static int load_source(struct rt_probe *p)
+{
+	enum rt_mm_source candidates[RT_MM_SOURCES], forced = p->config.mm_source;
+	size_t n = rt_mm_candidates(p->split, candidates);
+	int err = 0, first = 0;
+
+	if (forced == RT_MM_RSS_STAT && p->split) {
+		rt_log_error("--mm-source rss_stat: on this kernel the tracepoint comes once in 64 changes, it needs %s; use --mm-source auto, fexit or kprobe",
+			     rt_mm_needs(forced));
+		return RT_NO_FEATURE;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (forced != RT_MM_AUTO && candidates[i] != forced)
+			continue;
+		err = try_source(p, candidates[i]);
+		if (!err)
+			return RT_OK;
+		rt_log_detail("source %s refused: %s", rt_mm_name(candidates[i]), strerror(-err));
+		first = first ? first : err; /* what the best one lacks says most */
+	}
+	if (forced != RT_MM_AUTO && may_trace()) {
+		rt_log_error("--mm-source %s: %s: this kernel does not have it; it needs %s; use --mm-source auto%s%s", rt_mm_name(forced), strerror(-first),
+			     rt_mm_needs(forced), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
+		return RT_NO_FEATURE;
+	}
+	return bpf_refused("loading the BPF programs", first);
+}
+
 int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, void *ctx, struct rt_probe **out)
 {
 	struct rt_probe *p;
-	int err, status;
+	bool split = false;
+	int status;
 
 	libbpf_set_print(on_libbpf_print);
-	status = check_kernel();
+	status = check_kernel(&split);
 	if (status)
 		return status;
 	p = calloc(1, sizeof(*p));
@@ -228,19 +364,13 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 	p->ctx = ctx;
 	p->stats_fd = -1;
 	p->cpus = libbpf_num_possible_cpus();
-	p->raw = config->force_raw;
-	check_mappings(p);
-	err = load(p);
-	if (err && err != -EPERM && !p->raw) {
-		rt_log_detail("rss_stat with BTF refused (%s): trying the raw tracepoint", strerror(-err));
-		p->raw = true;
-		err = load(p);
-	}
-	if (err) {
-		status = bpf_refused("loading the BPF programs", err);
+	p->split = split;
+	status = load_source(p);
+	if (status) {
 		rt_probe_close(p);
 		return status;
 	}
+	say_mappings(p);
 	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.ring), on_ring, p, NULL);
 	if (!p->ring) {
 		status = bpf_refused("mapping the ring buffer", -errno);
@@ -261,7 +391,8 @@ static void detach(struct rt_probe *p)
 {
 	struct ramtrack *s = p->skel;
 	struct bpf_link **links[] = {
-		&s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
+		&s->links.mm_fault_fexit, &s->links.mm_fault_kretprobe, &s->links.mm_fault_user, &s->links.mm_fault_kernel,
+		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
 		&s->links.task_renamed, &s->links.process_fork, &s->links.process_exec, &s->links.process_exit,
 		&s->links.fault_user, &s->links.fault_kernel, &s->links.mmap_locking,
 	};
@@ -298,9 +429,18 @@ bool rt_probe_mappings(const struct rt_probe *p)
 	return p->mappings;
 }
 
-const char *rt_probe_source(const struct rt_probe *p)
+enum rt_mm_source rt_probe_source(const struct rt_probe *p)
 {
-	return p->raw ? "rss_stat (raw tracepoint)" : "rss_stat (tp_btf)";
+	return p->source;
+}
+
+const char *rt_probe_hook(const struct rt_probe *p)
+{
+	static const char *const hooks[RT_MM_SOURCES] = {
+		[RT_MM_RSS_STAT] = "tp_btf", [RT_MM_FEXIT] = "fexit", [RT_MM_KPROBE] = "kretprobe", [RT_MM_TRACEPOINT] = "tp_btf",
+	};
+
+	return p->source == RT_MM_RSS_STAT && p->raw ? "raw_tp" : hooks[p->source];
 }
 
 static uint64_t fnv(const char *text, size_t len)
@@ -425,28 +565,31 @@ int rt_probe_attach(struct rt_probe *p)
 		struct bpf_program *prog;
 		struct bpf_link **link;
 		const char *what;
-		bool wanted;
 	} hooks[] = {
 		/* births and deaths first: what is adopted later must not fork unseen */
-		{s->progs.process_exit, &s->links.process_exit, "tracepoint sched_process_exit", true},
-		{s->progs.process_exec, &s->links.process_exec, "tracepoint sched_process_exec", true},
-		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork", true},
-		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename", true},
-		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch", true},
-		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user", p->mappings},
-		{s->progs.fault_kernel, &s->links.fault_kernel, "tracepoint page_fault_kernel", p->mappings},
-		{s->progs.mmap_locking, &s->links.mmap_locking, "tracepoint mmap_lock_start_locking", p->unmaps},
-		{p->raw ? s->progs.rss_stat_raw : s->progs.rss_stat_btf,
-		 p->raw ? &s->links.rss_stat_raw : &s->links.rss_stat_btf, "tracepoint rss_stat", true},
+		{s->progs.process_exit, &s->links.process_exit, "tracepoint sched_process_exit"},
+		{s->progs.process_exec, &s->links.process_exec, "tracepoint sched_process_exec"},
+		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork"},
+		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename"},
+		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch"},
+		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user"},
+		{s->progs.fault_kernel, &s->links.fault_kernel, "tracepoint page_fault_kernel"},
+		{s->progs.mmap_locking, &s->links.mmap_locking, "tracepoint mmap_lock_start_locking"},
+		{s->progs.mm_sys_exit, &s->links.mm_sys_exit, "tracepoint sys_exit"},
+		{s->progs.rss_stat_btf, &s->links.rss_stat_btf, "tracepoint rss_stat"},
 	};
 
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
-		if (!hooks[i].wanted)
+		if (!bpf_program__autoload(hooks[i].prog))
 			continue;
-		*hooks[i].link = hooks[i].prog == s->progs.rss_stat_raw ? bpf_program__attach_raw_tracepoint(hooks[i].prog, "rss_stat") :
-						    bpf_program__attach(hooks[i].prog);
+		*hooks[i].link = bpf_program__attach(hooks[i].prog);
 		if (!*hooks[i].link)
 			return bpf_refused(hooks[i].what, -errno);
+	}
+	if (uses_rss_stat(p) && p->raw) {
+		s->links.rss_stat_raw = bpf_program__attach_raw_tracepoint(s->progs.rss_stat_raw, "rss_stat");
+		if (!s->links.rss_stat_raw)
+			return bpf_refused("raw tracepoint rss_stat", -errno);
 	}
 	return attach_samples(p);
 }
@@ -519,13 +662,18 @@ static int iterate(struct bpf_program *prog, const char *what)
 
 int rt_probe_adopt(struct rt_probe *p, const pid_t *pids, size_t count)
 {
+	int status;
+
 	for (size_t i = 0; i < count; i++) {
-		int status = set_target(p, pids[i], TARGET_ADOPT);
+		status = set_target(p, pids[i], TARGET_ADOPT);
 
 		if (status)
 			return status;
 	}
-	return iterate(p->skel->progs.adopt_tasks, "iterating over tasks");
+	status = iterate(p->skel->progs.adopt_tasks, "iterating over tasks");
+	if (!status && p->split)
+		status = iterate(p->skel->progs.announce_tasks, "iterating over tasks");
+	return status;
 }
 
 int rt_probe_fd(const struct rt_probe *p)
@@ -551,6 +699,8 @@ void rt_probe_finish(struct rt_probe *p)
 {
 	rt_probe_consume(p);
 	snapshot(p, 0); /* while changes still come in: are the running sums those of the kernel? */
+	if (p->split)
+		iterate(p->skel->progs.compare_tasks, "comparing the tasks' counters");
 	rt_probe_cost(p, &p->final_cost);
 	detach(p);
 	usleep(20000); /* a program that was running when its link went has ended */

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "mmsource.h"
 #include "report.h" /* struct rt_prog_cost */
 #include "rt_abi.h"
 #include "rt_bin.h"
@@ -32,6 +33,7 @@ struct rt_probe;
 struct rt_probe_config {
 	bool follow;		 /* descendants too */
 	bool want_line_tables;	 /* of every code object */
+	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
 	bool mappings;		 /* tell pages apart by mapping */
 	bool force_raw;		 /* rss_stat as a raw tracepoint even where BTF would do */
 	unsigned int sample_hz;	 /* 0: clock samples only flush */
@@ -44,11 +46,12 @@ typedef void (*rt_record_fn)(void *ctx, const void *record, size_t size);
 int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, void *ctx, struct rt_probe **out);
 void rt_probe_close(struct rt_probe *probe);
 
-/* Are pages told apart by mapping? Asked for, and possible on this kernel. */
+/* Are pages told apart by mapping? Asked for, and possible on this kernel with this source. */
 bool rt_probe_mappings(const struct rt_probe *probe);
 
-/* Name of the hook that feeds RSS changes: "rss_stat (tp_btf)", ... */
-const char *rt_probe_source(const struct rt_probe *probe);
+/* The source of RSS changes in use, and its hook: "tp_btf", "raw_tp", "fexit", ... */
+enum rt_mm_source rt_probe_source(const struct rt_probe *probe);
+const char *rt_probe_hook(const struct rt_probe *probe);
 
 /* Names of the profile: `flags` is enum rt_name_flags; `file` may be NULL: any file. */
 int rt_probe_add_name(struct rt_probe *probe, const char *function, const char *file, uint32_t flags);

@@ -82,6 +82,7 @@ const char *rt_report_counter(enum rt_counter counter)
 		[RT_C_ENTRY_HITS] = "entry_hits", [RT_C_SAMPLES] = "samples", [RT_C_SWITCH_LOOKS] = "switch_looks",
 		[RT_C_GLANCE_FAILED] = "glance_failed",
 		[RT_C_FRAME_UNKNOWN] = "frame_unknown",
+		[RT_C_FAULTS] = "faults_seen", [RT_C_FAULTS_MISSED] = "faults_missed",
 		[RT_C_MAP_UNKNOWN] = "mapping_unknown", [RT_C_MAP_LOOKUPS] = "mapping_lookups",
 		[RT_C_LOST_MAP] = "lost_mapping", [RT_C_MAP_FULL] = "mappings_full",
 	};
@@ -558,6 +559,7 @@ static void rt_put_losses(struct rt_report *report, const struct rt_summary *sum
 		{RT_C_LOST_LIFE, {"环形缓冲区已满, 丢失的进程事件", "ring buffer full: process events lost"}},
 		{RT_C_STACK_UNREADABLE, {"无法读取的栈", "stacks that could not be read"}},
 		{RT_C_FRAME_UNKNOWN, {"无法读取的最内层帧 (计入其调用者)", "frames not readable just then (charged to their callers)"}},
+		{RT_C_FAULTS_MISSED, {"钩子漏过的缺页 (其页计入该线程的下一次事件)", "page faults that the hook missed (their pages came with the thread's next event)"}},
 		{RT_C_STACK_DEEP, {"过深的栈 (省略中间部分)", "stacks too deep (the middle is left out)"}},
 		{RT_C_SHADOW_NOMEM, {"内存不足, 未跟踪的线程", "no memory for a thread's stack"}},
 		{RT_C_NO_SLOT, {"进程数超限, 未跟踪的进程", "no room for another process"}},
@@ -600,8 +602,22 @@ static void rt_put_programs(struct rt_report *report, const struct rt_self_cost 
 	rt_table_print(report, &table, 2);
 }
 
+static void rt_put_source(struct rt_report *report, const struct rt_self_cost *cost)
+{
+	if (!cost->mm_source)
+		return;
+	fprintf(report->out, rt_pick(report, "RSS变化的来源: %s (%s)", "Source of RSS changes: %s (%s)"), cost->mm_source,
+		cost->mm_hook ? cost->mm_hook : "?");
+	if (!cost->mm_exact)
+		fputs(rt_pick(report, "; 不精确到页: 一页在其线程的下一次缺页时才被看到, 可能计入相邻的阶段",
+			      "; not exact to the page: a page is seen at its thread's next fault and may be charged to a neighbouring phase"),
+		      report->out);
+	fputc('\n', report->out);
+}
+
 static void rt_put_cost(struct rt_report *report, const struct rt_self_cost *cost)
 {
+	rt_put_source(report, cost);
 	fprintf(report->out, rt_pick(report, "ramtrack-bpf自身: CPU 用户态 %s, 内核态 %s; ",
 				     "ramtrack-bpf itself: CPU %s user, %s system; "),
 		rt_time_format(cost->user_ns).text, rt_time_format(cost->sys_ns).text);

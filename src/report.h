@@ -8,6 +8,7 @@
 #ifndef RT_REPORT_H
 #define RT_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ struct rt_prog_cost {
 
 /* What the tool itself cost. */
 struct rt_self_cost {
+	const char *mm_source, *mm_hook; /* where RSS changes came from; NULL: not said */
+	bool mm_exact;
 	uint64_t bpf_ns, bpf_runs; /* bpf_runs 0: the kernel did not measure */
 	uint64_t user_ns, sys_ns;
 	uint64_t rss_bytes; /* of ramtrack-bpf */

@@ -245,6 +245,7 @@ static int open_kernel_side(struct session *s)
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
 		.mappings = o->mappings,
+		.mm_source = o->mm_source,
 		.force_raw = raw && !strcmp(raw, "raw"),
 		.sample_hz = o->sample_hz,
 	};
@@ -385,7 +386,9 @@ static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 	struct rt_json_start start = {
 		.version = RT_VERSION,
 		.profile = s->profile->name,
-		.mm_source = rt_probe_source(s->probe),
+		.mm_source = rt_mm_name(rt_probe_source(s->probe)),
+		.mm_hook = rt_probe_hook(s->probe),
+		.mm_exact = rt_mm_exact(rt_probe_source(s->probe)),
 		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : "off",
 		.wall_ns = wall,
 		.ts_ns = mono,
@@ -533,6 +536,9 @@ static int finish(struct session *s)
 	summary = rt_account_finish(s->account, now_ns(CLOCK_MONOTONIC), counters);
 	getrusage(RUSAGE_SELF, &usage);
 	self = (struct rt_self_cost){
+		.mm_source = rt_mm_name(rt_probe_source(s->probe)),
+		.mm_hook = rt_probe_hook(s->probe),
+		.mm_exact = rt_mm_exact(rt_probe_source(s->probe)),
 		.bpf_ns = cost.ns,
 		.bpf_runs = cost.runs,
 		.user_ns = (uint64_t)usage.ru_utime.tv_sec * 1000000000ull + (uint64_t)usage.ru_utime.tv_usec * 1000ull,

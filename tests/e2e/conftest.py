@@ -105,9 +105,13 @@ def sleeper():
 
 @pytest.fixture(scope="session")
 def compile_native():
-    """compile_native(source, output, *flags), or a skip that says which compiler is missing."""
+    """compile_native(source, output, *flags), or a skip that says which compiler is missing. RT_NATIVE is a directory
+    of programs that were compiled before, by the name of their output, for where there is no compiler."""
 
     def build(source, output, *flags):
+        ready = os.path.join(os.environ.get("RT_NATIVE", ""), os.path.basename(output))
+        if "RT_NATIVE" in os.environ and os.path.exists(ready):
+            return shutil.copy(ready, output)
         compiler = "g++" if source.endswith(".cpp") else "gcc"
         if not shutil.which(compiler):
             pytest.skip(f"{compiler} is not installed")

@@ -17,7 +17,10 @@ TREE = os.path.dirname(os.path.dirname(HERE))
 TARGETS = os.path.join(HERE, "targets")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TOLERANCE = 16 * PAGE
-PATIENCE = 30  # seconds for what takes less than one
+# Seconds for what takes less than one. RT_PATIENCE is a factor for machines that are slow by design (emulated ones).
+PATIENCE = 30 * float(os.environ.get("RT_PATIENCE", "1"))
+# RT_MM_SOURCE forces a source of RSS changes on every run.
+FORCED = ["--mm-source", os.environ["RT_MM_SOURCE"]] if os.environ.get("RT_MM_SOURCE") else []
 
 # Keys that the interface promises, by type of record. Keys it promises for later versions are not listed.
 KEYS = {
@@ -257,7 +260,7 @@ class Tool:
         self.process = None
 
     def start(self, args, env=None, profile=None, out=None):
-        command = [self.path, *(["-P", profile] if profile else []), "-o", self.log, "-j", self.json, *map(str, args)]
+        command = [self.path, *(["-P", profile] if profile else []), "-o", self.log, "-j", self.json, *FORCED, *map(str, args)]
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
                 command,
@@ -319,7 +322,7 @@ def trace(
     on_stop=None,
     env=None,
     tool_env=None,
-    timeout=60,
+    timeout=2 * PATIENCE,
     status=0,
     check=True,
     prepare=None,

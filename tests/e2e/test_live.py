@@ -291,18 +291,22 @@ def programs_of(tool_pid):
         done = subprocess.run(["bpftool", "-j", kind, "list"], capture_output=True, text=True)
         for entry in json.loads(done.stdout or "[]"):
             holders = entry.get("pids")
+            if "id" not in entry:
+                continue
             if holders is None or any(holder["pid"] == tool_pid for holder in holders):
                 found.add((kind, entry["id"]))
     return found
 
 
 def all_ids():
+    """What ends while bpftool lists it is told as an error in its place."""
     return {
         (kind, entry["id"])
         for kind in ("prog", "link")
         for entry in json.loads(
             subprocess.run(["bpftool", "-j", kind, "list"], capture_output=True, text=True).stdout or "[]"
         )
+        if "id" in entry
     }
 
 

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/*
+ * charge.bpf.h - pages moved: whose work was it? The running line's, which is looked at and charged, or somebody else's.
+ */
+#ifndef RT_CHARGE_BPF_H
+#define RT_CHARGE_BPF_H
+
+#include "look.bpf.h"
+#include "thread.bpf.h"
+#include "vma.bpf.h"
+
+/* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
+static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
+{
+	if (now - s->remote_since <= cfg.flush_age_ns)
+		return 0;
+	s->remote_since = 0;
+#pragma unroll
+	for (u32 c = 1; c < RT_CAUSES; c++)
+		rt_emit_remote(s, c);
+	return 0;
+}
+
+/* A change that the running line did not make. Added up per cause; sent when it is old, or when the process ends. */
+static __noinline int rt_remote(struct rt_space *s, u32 cause, const struct rt_delta *d)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct rt_remote *m;
+	u32 k = d->kind;
+
+	if (cause >= RT_CAUSES || k >= RT_KINDS)
+		return 0;
+	m = &s->remote[cause];
+	if (!m->events) {
+		m->first_ns = now;
+#pragma unroll
+		for (int i = 0; i < RT_KINDS; i++)
+			m->before[i] = d->before[i] > 0 ? d->before[i] : 0;
+	}
+	s->remote_since = s->remote_since ? s->remote_since : now;
+	m->last_ns = now;
+	m->events++;
+	m->delta[rt_slot_of(k)] += (s32)d->pages;
+	m->reused += d->reused;
+	if (d->pages > 0)
+		m->gained[rt_slot_of(k)] += (u32)d->pages;
+	return 0;
+}
+
+static __always_inline u32 rt_kthread_cause(struct task_struct *task)
+{
+	char comm[16];
+
+	bpf_probe_read_kernel(comm, sizeof(comm), task->comm);
+	if (comm[0] == 'k' && comm[1] == 's' && comm[2] == 'w' && comm[3] == 'a' && comm[4] == 'p' && comm[5] == 'd')
+		return RT_CAUSE_RECLAIM;
+	if (comm[0] == 'k' && comm[1] == 'h' && comm[2] == 'u' && comm[3] == 'g' && comm[4] == 'e')
+		return RT_CAUSE_KHUGEPAGED;
+	return RT_CAUSE_REMOTE;
+}
+
+/* The current thread changed its own address space. It is marked busy from before its change is counted: a clock sample in between would find
+ * a phase's edge with the change on the wrong side of it. */
+static __always_inline int rt_own(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
+				  const struct rt_delta *d)
+{
+	struct rt_seen seen = {};
+	u64 now = bpf_ktime_get_ns();
+
+	if (s->remote_since)
+		rt_remote_flush(s, now);
+	rt_look(t, s, d->prog, 0, &seen);
+	rt_charge(t, s, slot, task, now, &seen, d);
+	rt_flush_old(t, s, task, now);
+	return 0;
+}
+
+/* The thread whose own change this is (made known if it was not), or NULL: then somebody else changed the address space. */
+static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 slot, u64 mm, struct task_struct *task)
+{
+	struct rt_thread *t;
+
+	if ((u64)task->mm != mm || (task->flags & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
+		return NULL;
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (!t)
+		t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
+	if (t && t->busy) { /* cannot be: a look takes no fault */
+		rt_count(RT_C_SHADOW_BUSY);
+		return NULL;
+	}
+	return t;
+}
+
+/* A change that is not the current thread's own: whose is it? */
+static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d)
+{
+	u32 flags = task->flags;
+	struct rt_thread *t;
+
+	if (s->flags & RT_SPACE_DEAD) {
+		if (s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0)
+			rt_space_free(s);
+		return 0;
+	}
+	if (flags & PF_MEMALLOC)
+		return rt_remote(s, RT_CAUSE_RECLAIM, d);
+	if (flags & PF_KTHREAD)
+		return rt_remote(s, rt_kthread_cause(task), d);
+	/* A thread that has just given up this address space tears it down: its exit (no mm) or its exec (another one already). */
+	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	if (t && t->slot == slot && s->image == t->image && (u64)task->mm != s->mm) {
+		if (!s->exit_seen) {
+			s->exit_seen = 1;
+#pragma unroll
+			for (int k = 0; k < RT_KINDS; k++)
+				s->exit_pages[k] = d->before[k] > 0 ? d->before[k] : 0;
+		}
+		return 0;
+	}
+	return rt_remote(s, RT_CAUSE_REMOTE, d);
+}
+
+/* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
+static __always_inline struct rt_space *rt_event_space(u64 mm, struct rt_cpu **cpu_out, u32 *slot_out)
+{
+	u32 zero = 0, slot, epoch = READ_ONCE(globals.space_epoch);
+	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	struct rt_space *s;
+
+	if (!cpu)
+		return NULL;
+	if (cpu->last_mm == mm && cpu->last_epoch == epoch) {
+		slot = cpu->last_slot;
+	} else {
+		u32 *found = bpf_map_lookup_elem(&space_index, &mm);
+
+		slot = found ? *found : RT_SLOT_NONE;
+		cpu->last_mm = mm;
+		cpu->last_slot = slot;
+		cpu->last_epoch = epoch;
+	}
+	if (slot == RT_SLOT_NONE)
+		return NULL;
+	s = rt_space_at(slot);
+	if (!s || s->mm != mm || (s->flags & RT_SPACE_ADOPTING))
+		return NULL;
+	*cpu_out = cpu;
+	*slot_out = slot;
+	return s;
+}
+
+/* The counters of one kind have been read: what moved, and whose is it? `t` is the current thread if the address space is its own. */
+static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, struct rt_cpu *cpu, u32 kind, s64 count, u64 percpu,
+					  struct task_struct *task, struct rt_thread *t)
+{
+	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, slot, cpu, kind, count, percpu, true);
+	struct rt_delta d = {};
+
+	rt_rss_note(s, kind, v, &d);
+	if (d.pages) {
+		rt_count(RT_C_RSS_EVENTS);
+		if (t) {
+			/* before the look, which may run into faults of its own */
+			if (cfg.mappings)
+				d.map = rt_map_changed(t, cpu, task, kind, d.pages);
+			rt_own(t, s, slot, task, &d);
+		} else {
+			rt_others(s, slot, task, &d);
+		}
+	}
+	if (t)
+		t->busy = 0;
+	return 0;
+}
+
+/* ---- sources that tell of faults, not of changes ---- */
+
+/* The thread that runs may have changed its address space, of any kind and by any number of pages: what moved since it was last asked? `rescan`: on other CPUs
+ * too. A thread comes to another CPU only through sched_switch, where it is asked as well, so that nothing of it stays behind. */
+static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog, u32 rescan)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 zero = 0;
+	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+
+	if (!cpu || t->busy || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)task->mm != s->mm)
+		return 0;
+	t->busy = 1;
+	for (u32 k = 0; k < RT_KINDS; k++) {
+		struct rt_delta d = {};
+		u64 percpu = 0;
+		s64 count = 0, v = 0;
+
+		if (cfg.split)
+			v = rt_split_poll(t, task, k);
+		else if (!rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu))
+			v = rt_rss_take(s, t->slot, cpu, k, count, percpu, rescan);
+		rt_rss_note(s, k, v, &d);
+		if (!d.pages)
+			continue;
+		d.prog = prog;
+		rt_count(RT_C_RSS_EVENTS);
+		if (cfg.mappings)
+			d.map = rt_map_changed(t, cpu, task, k, d.pages);
+		rt_own(t, s, t->slot, task, &d);
+	}
+	t->busy = 0;
+	return 0;
+}
+
+/* Before anything else is made of what a thread does: with such a source, pages may have moved that nobody has told of. */
+static __always_inline void rt_poll_first(struct rt_thread *t, struct rt_space *s, u32 prog)
+{
+	if (cfg.mm_source != RT_MM_RSS_STAT)
+		rt_poll(t, s, prog, 0);
+}
+
+/* A fault of the current thread is over (tracepoints: the last one is). */
+static __always_inline int rt_fault_done(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_space *s;
+	u64 faults;
+
+	if (!t)
+		return 0;
+	s = rt_space_at(t->slot);
+	if (!s)
+		return 0;
+	faults = task->min_flt + task->maj_flt;
+	if (faults != t->faults) { /* not the first half of a major one */
+		rt_count(RT_C_FAULTS);
+		if (t->faults && faults - t->faults > 1)
+			rt_count_add(RT_C_FAULTS_MISSED, faults - t->faults - 1);
+		t->faults = faults;
+	}
+	return rt_poll(t, s, RT_PROG_RSS, 0);
+}
+
+#endif
