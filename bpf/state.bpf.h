@@ -382,7 +382,11 @@ struct {
 	__type(value, u32);
 } map_ids SEC(".maps");
 
-struct rt_map_scratch {
+struct rt_map_scratch { /* what would be too much for the stack */
+	struct rt_map_key key;
+	u64 dentry, mount; /* the path's component that comes next */
+	u32 len;	   /* of name[] so far */
+	u32 whole;
 	struct rt_rec_map rec;
 	u8 name[RT_MAP_NAME_MAX];
 	u64 node[32]; /* of the tree of mappings */

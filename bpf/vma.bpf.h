@@ -37,17 +37,10 @@ enum rt_nr { /* arch/x86/entry/syscalls/syscall_64.tbl */
 
 /* ---- names of files ---- */
 
-struct rt_path_walk {
-	struct rt_map_scratch *scratch;
-	u64 dentry;
-	u64 mount;
-	u32 len;
-	u32 whole;
-};
-
 /* One component outward. Returns 1 at the end. */
-static long rt_path_step(u32 i, struct rt_path_walk *w)
+static long rt_path_step(u32 i, struct rt_map_scratch **scratch)
 {
+	struct rt_map_scratch *w = *scratch;
 	struct dentry *dentry = (struct dentry *)w->dentry;
 	struct mount *mount = (struct mount *)w->mount, *up;
 	u64 parent = 0, root = 0;
@@ -62,13 +55,13 @@ static long rt_path_step(u32 i, struct rt_path_walk *w)
 			w->whole = 1;
 			return 1;
 		}
-		bpf_core_read(&w->dentry, sizeof(w->dentry), &mount->mnt_mountpoint);
+		w->dentry = (u64)BPF_CORE_READ(mount, mnt_mountpoint);
 		w->mount = (u64)up;
 		return 0;
 	}
 	if (at > RT_MAP_NAME_MAX - 256 || !parent)
 		return 1;
-	n = bpf_probe_read_kernel_str(w->scratch->name + at, 256, BPF_CORE_READ(dentry, d_name.name));
+	n = bpf_probe_read_kernel_str(w->name + at, 256, BPF_CORE_READ(dentry, d_name.name));
 	if (n <= 0)
 		return 1;
 	w->len = at + n;
@@ -80,32 +73,32 @@ static long rt_path_step(u32 i, struct rt_path_walk *w)
 	return 0;
 }
 
-/* Sends a file's name under a new number, which it returns. */
-__noinline u32 rt_map_send(u64 file_addr, const struct rt_map_key *key, u32 image, u32 tid)
+/* Sends a file's name, its key in the scratch space, under a new number, which it returns. */
+static __always_inline u32 rt_map_send(u64 file_addr, u32 image, u32 tid)
 {
 	struct file *file = (struct file *)file_addr;
-	struct rt_path_walk w = {};
+	struct rt_map_scratch *w;
 	struct rt_rec_map *r;
 	u32 zero = 0, size, id;
 
-	if (!key)
+	w = bpf_map_lookup_elem(&map_scratch, &zero);
+	if (!w)
 		return RT_MAP_ID_UNKNOWN;
-	w.scratch = bpf_map_lookup_elem(&map_scratch, &zero);
-	if (!w.scratch)
-		return RT_MAP_ID_UNKNOWN;
-	r = &w.scratch->rec;
-	w.dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
-	w.mount = (u64)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	r = &w->rec;
+	w->dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
+	w->mount = (u64)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	w->len = 0;
+	w->whole = 0;
 	bpf_loop(64, rt_path_step, &w, 0);
 	id = __sync_fetch_and_add(&globals.next_map, 1) + RT_MAP_ID_FIRST;
-	size = (sizeof(*r) + w.len + 7) & ~7u;
+	size = (sizeof(*r) + w->len + 7) & ~7u;
 	rt_header(&r->h, RT_REC_MAP, size, 0, image, tid);
 	r->id = id;
-	r->kind = key->kind;
-	r->dev = key->dev;
-	r->ino = key->ino;
-	r->flags = w.whole ? 0 : RT_MAP_CUT;
-	r->len = w.len;
+	r->kind = w->key.kind;
+	r->dev = w->key.dev;
+	r->ino = w->key.ino;
+	r->flags = w->whole ? 0 : RT_MAP_CUT;
+	r->len = w->len;
 	if (size > sizeof(*r) + RT_MAP_NAME_MAX || bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP)) {
 		rt_count(RT_C_LOST_MAP);
 		return RT_MAP_ID_UNKNOWN;
@@ -113,36 +106,43 @@ __noinline u32 rt_map_send(u64 file_addr, const struct rt_map_key *key, u32 imag
 	return id;
 }
 
+/* mm/shmem.c, shmem_zero_setup: each piece of shared anonymous memory is a file named dev/zero, which no file in a directory can be. */
+static __always_inline bool rt_is_shared_anon(struct file *file)
+{
+	u64 name = 0;
+
+	bpf_probe_read_kernel(&name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	return name == 0x6f72657a2f766564ull; /* "dev/zero" */
+}
+
 /* The number of a file. */
 __noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
 {
 	struct file *file = (struct file *)file_addr;
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct rt_map_key key = {.kind = RT_MAP_FILE};
-	u32 *known, id;
-	u8 name[9] = {};
+	struct rt_map_scratch *w;
+	u32 zero = 0, *known, id;
 
-	if (!inode)
+	w = bpf_map_lookup_elem(&map_scratch, &zero);
+	if (!w || !inode)
 		return RT_MAP_ID_UNKNOWN;
-	key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	key.ino = BPF_CORE_READ(inode, i_ino);
-	key.generation = BPF_CORE_READ(inode, i_generation);
+	w->key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	w->key.ino = BPF_CORE_READ(inode, i_ino);
+	w->key.generation = BPF_CORE_READ(inode, i_generation);
+	w->key.kind = RT_MAP_FILE;
 	if (BPF_CORE_READ(inode, i_sb, s_magic) == TMPFS_MAGIC && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG) {
-		key.kind = RT_MAP_SHMEM;
-		/* mm/shmem.c, shmem_zero_setup: each piece of shared anonymous memory is a file of this name, which no file in a directory can have */
-		bpf_probe_read_kernel(name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
-		if (name[0] == 'd' && name[1] == 'e' && name[2] == 'v' && name[3] == '/' && name[4] == 'z' && name[5] == 'e' && name[6] == 'r' &&
-		    name[7] == 'o' && !name[8])
+		w->key.kind = RT_MAP_SHMEM;
+		if (rt_is_shared_anon(file))
 			return RT_MAP_ID_SHARED;
 	}
-	known = bpf_map_lookup_elem(&map_ids, &key);
+	known = bpf_map_lookup_elem(&map_ids, &w->key);
 	if (known)
 		return *known;
-	id = rt_map_send(file_addr, &key, image, tid);
+	id = rt_map_send(file_addr, image, tid);
 	/* Only now can another CPU use the number: its record is in the ring. */
-	if (id != RT_MAP_ID_UNKNOWN && bpf_map_update_elem(&map_ids, &key, &id, BPF_NOEXIST) == -7 /* E2BIG */) {
+	if (id != RT_MAP_ID_UNKNOWN && bpf_map_update_elem(&map_ids, &w->key, &id, BPF_NOEXIST) == -7 /* E2BIG */) {
 		rt_count(RT_C_MAP_FULL);
-		return key.kind == RT_MAP_SHMEM ? RT_MAP_ID_SHMEMS : RT_MAP_ID_FILES;
+		return w->key.kind == RT_MAP_SHMEM ? RT_MAP_ID_SHMEMS : RT_MAP_ID_FILES;
 	}
 	return id;
 }
