@@ -7,6 +7,7 @@
 
 #include "look.bpf.h"
 #include "thread.bpf.h"
+#include "vma.bpf.h"
 
 /* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
 static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
@@ -169,6 +170,8 @@ static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, u32 kind
 		return v ? rt_others_changed(s, slot, kind, v) : 0;
 	if (v) {
 		rt_rss_note(s, kind, v, &t->delta);
+		if (cfg.mappings) /* before the look, which may run into faults of its own */
+			t->delta.map = rt_map_changed(t, task, kind, v);
 		rt_own(t, s);
 	}
 	t->busy = 0;
@@ -202,6 +205,8 @@ static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog,
 		rt_rss_note(s, k, v, &t->delta);
 		t->delta.prog = prog;
 		rt_count(RT_C_RSS_EVENTS);
+		if (cfg.mappings)
+			t->delta.map = rt_map_changed(t, task, k, v);
 		rt_own(t, s);
 	}
 	t->busy = 0;

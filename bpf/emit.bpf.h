@@ -76,6 +76,8 @@ static __always_inline void rt_emit_run(struct rt_thread *t, struct rt_run *run,
 	r->cause = RT_CAUSE_SELF;
 	r->flags = run->flags;
 	r->events = run->events;
+	r->map = run->map;
+	r->pad = 0;
 	bpf_ringbuf_submit(r, rt_wakeup());
 }
 
@@ -108,6 +110,8 @@ static __always_inline void rt_emit_remote(struct rt_space *s, u32 cause)
 		r->cause = cause;
 		r->flags = 0;
 		r->events = m->events;
+		r->map = RT_MAP_ID_UNKNOWN;
+		r->pad = 0;
 		bpf_ringbuf_submit(r, rt_wakeup());
 	}
 	__builtin_memset(m, 0, sizeof(*m));

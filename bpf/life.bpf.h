@@ -253,6 +253,8 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	t->busy = 0;
 	if (cfg.split)
 		rt_split_join(t, s, task);
+	t->fault_ip = t->gone_addr = 0;
+	__builtin_memset(t->vma, 0, sizeof(t->vma));
 	sh = bpf_task_storage_get(&shadows, task, NULL, 0);
 	if (sh)
 		sh->depth = 0;

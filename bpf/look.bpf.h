@@ -18,14 +18,14 @@ static __noinline int rt_bin_check(struct rt_space *s)
 	u32 epoch = READ_ONCE(globals.bins_epoch);
 
 	if (s->bins_epoch == epoch + 1)
-		return 0;
+		rt_return_nothing();
 	s->bins_epoch = epoch + 1;
 	bin = bpf_map_lookup_elem(&bins, &key);
 	if (!bin)
-		return 0;
+		rt_return_nothing();
 	s->pyoff = bin->pyoff;
 	s->py_state = bin->kind == RT_BIN_NONE ? RT_PY_NONE : RT_PY_PENDING;
-	return 0;
+	rt_return_nothing();
 }
 
 struct rt_linkmap {
@@ -232,6 +232,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->max_pages = run->before[RT_FILE] + run->before[RT_ANON] + run->before[RT_SHMEM];
 	run->reused = 0;
 	run->node = seen->node;
+	run->map = d->map;
 	run->epoch = s->epoch;
 	run->flags = seen->flags | how;
 	run->active = 1;
@@ -259,7 +260,7 @@ static __noinline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now
 	}
 	t->sig = seen->sig;
 	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
-	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags) {
+	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags || (run->events && run->map != d->map)) {
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
 		if (edge)
@@ -272,6 +273,7 @@ static __noinline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now
 		u64 total = rt_total(s);
 
 		run->dirty = 1;
+		run->map = d->map;
 		run->events++;
 		run->delta[rt_slot_of(k)] += (s32)d->pages;
 		run->reused += d->reused;
@@ -280,7 +282,7 @@ static __noinline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now
 		if (total > run->max_pages)
 			run->max_pages = total;
 	}
-	return 0;
+	rt_return_nothing();
 }
 
 /* A look without an RSS change. */

@@ -72,6 +72,26 @@ int rss_stat_raw(u64 *ctx)
 	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
 
+/* Where a page fault is: noted for the change of RSS that comes of it. */
+SEC("tp_btf/page_fault_user")
+int BPF_PROG(fault_user, unsigned long address, struct pt_regs *regs, unsigned long error_code)
+{
+	return rt_fault_note(address, regs->ip);
+}
+
+SEC("tp_btf/page_fault_kernel")
+int BPF_PROG(fault_kernel, unsigned long address, struct pt_regs *regs, unsigned long error_code)
+{
+	return rt_fault_in_kernel(address);
+}
+
+/* Comes before the lock is taken, when what a system call is about to unmap can still be looked up. */
+SEC("tp_btf/mmap_lock_start_locking")
+int BPF_PROG(mmap_locking, struct mm_struct *mm)
+{
+	return rt_unmapping();
+}
+
 /* handle_mm_fault, mm/memory.c: every fault of a user page, also those that the kernel makes for somebody (pinning, MAP_POPULATE). */
 SEC("fexit/handle_mm_fault")
 int mm_fault_fexit(void *ctx)
@@ -151,6 +171,8 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 
 	if (!t || !prev->mm)
 		return 0;
+	if (cfg.mappings)
+		rt_fault_keep(t, (u64)prev);
 	if (t->busy) {
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;
