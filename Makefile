@@ -32,7 +32,7 @@ BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
 LIBS     := -lbpf -lelf -lz -lyaml -ljansson
 
 # The pure core knows neither libbpf nor /proc; the edges do.
-EDGES    := probe session watch holdings outputs launch procfs pytarget log main
+EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
 EDGES    += kfeat hostinfo precheck doctor doctarget
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
@@ -56,8 +56,13 @@ $(B)/ramtrack.bpf.o: bpf/ramtrack.bpf.c | $(B)
 	$(call say,BPF  $@)
 	$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/ramtrack.skel.h: $(B)/ramtrack.bpf.o
-	$(BPFTOOL) gen skeleton $< name ramtrack > $@ 2> $(B)/skel.log || { cat $(B)/skel.log >&2; rm -f $@; exit 1; }
+# The same sources for kernels before 5.17 (bpf/compat.bpf.h).
+$(B)/ramtrack_old.bpf.o: bpf/ramtrack.bpf.c | $(B)
+	$(call say,BPF  $@)
+	$(CLANG) $(BPFFLAGS) -DRT_OLD_KERNEL -MMD -MP -c $< -o $@
+
+$(B)/%.skel.h: $(B)/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $* > $@ 2> $(B)/$*.skel.log || { cat $(B)/$*.skel.log >&2; rm -f $@; exit 1; }
 
 # One program per kernel feature, for doctor.
 $(B)/featprobe.bpf.o: bpf/featprobe.bpf.c | $(B)
@@ -73,7 +78,7 @@ $(B)/%.o: src/%.c | $(B)
 	$(call say,CC   $@)
 	$(CC) $(ALLFLAGS) -c $< -o $@
 
-$(B)/probe.o: $(B)/ramtrack.skel.h
+$(B)/skel.o: $(B)/ramtrack.skel.h $(B)/ramtrack_old.skel.h
 $(B)/kfeat.o: $(B)/featprobe.skel.h
 
 $(B)/libramtrack.a: $(PURE_OBJ)

@@ -63,7 +63,7 @@ static __always_inline u32 rt_kthread_cause(struct task_struct *task)
  * a phase's edge with the change on the wrong side of it. */
 static __always_inline int rt_own(struct rt_thread *t, struct rt_space *s)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = rt_current_task();
 	const struct rt_delta *d = &t->delta;
 	struct rt_seen seen = {};
 	u64 now = bpf_ktime_get_ns();
@@ -81,9 +81,9 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 {
 	struct rt_thread *t;
 
-	if ((u64)task->mm != mm || (task->flags & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
+	if ((u64)rt_of(task, mm) != mm || (rt_of(task, flags) & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
 		return NULL;
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	t = rt_thread_of(task);
 	if (!t)
 		t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 	if (t && t->busy) { /* cannot be: a look takes no fault */
@@ -96,7 +96,7 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 /* A change that is not the current thread's own: whose is it? */
 static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d)
 {
-	u32 flags = task->flags;
+	u32 flags = rt_of(task, flags);
 	struct rt_thread *t;
 
 	if (s->flags & RT_SPACE_DEAD) {
@@ -109,8 +109,8 @@ static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_s
 	if (flags & PF_KTHREAD)
 		return rt_remote(s, rt_kthread_cause(task), d);
 	/* A thread that has just given up this address space tears it down: its exit (no mm) or its exec (another one already). */
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
-	if (t && t->slot == slot && s->image == t->image && (u64)task->mm != s->mm) {
+	t = rt_thread_of(task);
+	if (t && t->slot == slot && s->image == t->image && (u64)rt_of(task, mm) != s->mm) {
 		if (!s->exit_seen) {
 			s->exit_seen = 1;
 #pragma unroll
@@ -127,7 +127,7 @@ static __noinline int rt_others_changed(struct rt_space *s, u32 slot, u32 kind, 
 	struct rt_delta d = {};
 
 	rt_rss_note(s, kind, v, &d);
-	return rt_others(s, slot, bpf_get_current_task_btf(), &d);
+	return rt_others(s, slot, rt_current_task(), &d);
 }
 
 /* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
@@ -192,9 +192,9 @@ static __noinline s64 rt_poll_kind(struct rt_space *s, u64 what)
  * too. A thread comes to another CPU only through sched_switch, where it is asked as well, so that nothing of it stays behind. */
 static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog, u32 rescan)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = rt_current_task();
 
-	if (t->busy || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)task->mm != s->mm)
+	if (t->busy || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)rt_of(task, mm) != s->mm)
 		return 0;
 	t->busy = 1;
 	for (u32 k = 0; k < RT_KINDS; k++) {
@@ -223,15 +223,15 @@ static __always_inline void rt_poll_first(struct rt_thread *t, struct rt_space *
 /* A fault of the current thread is over; `before`: the next one begins (tracepoints), and the last one's pages are seen. */
 static __always_inline int rt_fault_done(bool before)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct task_struct *task = rt_current_task();
+	struct rt_thread *t = rt_thread_of(task);
 	struct rt_space *s = t ? rt_thread_space(t) : NULL;
 	u64 min, maj;
 
 	if (!s)
 		return 0;
-	min = task->min_flt - t->min_flt;
-	maj = task->maj_flt - t->maj_flt;
+	min = rt_of(task, min_flt) - t->min_flt;
+	maj = rt_of(task, maj_flt) - t->maj_flt;
 	if (min + maj) { /* else the first half of a major one */
 		rt_count(RT_C_FAULTS);
 		if (min + maj > 1)

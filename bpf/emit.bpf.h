@@ -70,8 +70,8 @@ static __always_inline void rt_emit_run(struct rt_thread *t, struct rt_run *run,
 	}
 	r->max_pages = run->max_pages;
 	r->reused = run->reused;
-	r->minflt = task->min_flt - t->min_now - run->min_flt;
-	r->majflt = task->maj_flt - t->maj_now - run->maj_flt;
+	r->minflt = rt_of(task, min_flt) - t->min_now - run->min_flt;
+	r->majflt = rt_of(task, maj_flt) - t->maj_now - run->maj_flt;
 	r->node = run->node;
 	r->cause = RT_CAUSE_SELF;
 	r->flags = run->flags;

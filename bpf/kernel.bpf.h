@@ -39,6 +39,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -221,6 +222,7 @@ struct task_struct {
 	unsigned long maj_flt;
 	int pagefault_disabled;
 	struct files_struct *files;
+	u64 start_time;
 	struct thread_struct thread;
 };
 

@@ -28,24 +28,33 @@ struct rt_alloc {
 	u32 dead_too;
 };
 
-static long rt_slot_try(u32 i, struct rt_alloc *a)
+/* Takes the slot if it is free: 1; 0 if it is not. */
+RT_STEP int rt_slot_take(u32 slot, u32 dead_too)
 {
-	u32 slot = (a->start + i) & (RT_MAX_SPACES - 1);
 	struct rt_space *s = rt_space_at(slot);
 	u64 mm;
 
 	if (!s)
-		return 1;
+		return 0;
 	mm = READ_ONCE(s->mm);
-	if (mm == 0 || (a->dead_too && mm != 1 && (s->flags & RT_SPACE_DEAD))) {
-		if (__sync_val_compare_and_swap(&s->mm, mm, 1) == mm) {
+	if (mm == 0 || (dead_too && mm != 1 && (s->flags & RT_SPACE_DEAD))) {
+		if (rt_swapped(&s->mm, mm, 1)) {
 			if (mm)
 				bpf_map_delete_elem(&space_index, &mm);
-			a->slot = slot;
 			return 1;
 		}
 	}
 	return 0;
+}
+
+static long rt_slot_try(u32 i, struct rt_alloc *a)
+{
+	u32 slot = (a->start + i) & (RT_MAX_SPACES - 1);
+
+	if (!rt_slot_take(slot, a->dead_too))
+		return 0;
+	a->slot = slot;
+	return 1;
 }
 
 /* A slot for `mm`, its counters read: RT_SLOT_NONE if there is none left. The interpreter is taken over from another slot (fork) or found anew. */
@@ -65,10 +74,10 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 
 			s->mm = 0;
 		bpf_map_delete_elem(&space_index, &key);
 	}
-	bpf_loop(RT_MAX_SPACES, rt_slot_try, &a, 0);
+	rt_loop(RT_MAX_SPACES, RT_MAX_SPACES, rt_slot_try, &a);
 	if (a.slot == RT_SLOT_NONE) {
 		a.dead_too = 1;
-		bpf_loop(RT_MAX_SPACES, rt_slot_try, &a, 0);
+		rt_loop(RT_MAX_SPACES, RT_MAX_SPACES, rt_slot_try, &a);
 	}
 	slot = a.slot;
 	s = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
@@ -81,6 +90,7 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 
 	s->pid = pid;
 	s->users = 1;
 	s->flags = flags;
+	rt_space_number(s, slot);
 	rt_rss_exact(mm_addr, s, slot, &pages);
 	s->start[RT_FILE] = pages.kind[RT_FILE];
 	s->start[RT_ANON] = pages.kind[RT_ANON];
@@ -100,14 +110,14 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 
 	}
 	s->mm = key;
 	bpf_map_update_elem(&space_index, &key, &slot, BPF_ANY);
-	__sync_fetch_and_add(&globals.space_epoch, 1);
+	rt_fetch_add(&globals.space_epoch, 1);
 	return slot;
 }
 
 /* One process less on it. The slot goes when the teardown has brought the counters to zero. */
 static __always_inline void rt_space_leave(struct rt_space *s)
 {
-	if (__sync_fetch_and_add(&s->users, -1) > 1)
+	if (rt_fetch_add(&s->users, -1) > 1)
 		return;
 	s->flags |= RT_SPACE_DEAD;
 	/* Sources on faults see no teardown. */
@@ -117,7 +127,7 @@ static __always_inline void rt_space_leave(struct rt_space *s)
 
 static __always_inline u32 rt_image_new(void)
 {
-	return (u32)(__sync_fetch_and_add(&globals.next_image, 1) + 1);
+	return (u32)(rt_fetch_add(&globals.next_image, 1) + 1);
 }
 
 static __always_inline void rt_emit_proc(struct rt_space *s, struct task_struct *task, u32 image, u32 birth, u32 flags,
@@ -127,10 +137,10 @@ static __always_inline void rt_emit_proc(struct rt_space *s, struct task_struct 
 
 	if (!r)
 		return;
-	rt_header(&r->h, RT_REC_PROC, sizeof(*r), now, image, task->pid);
+	rt_header(&r->h, RT_REC_PROC, sizeof(*r), now, image, rt_of(task, pid));
 	r->birth = birth;
 	r->flags = flags;
-	r->pid = task->tgid;
+	r->pid = rt_of(task, tgid);
 	r->ppid = BPF_CORE_READ(task, real_parent, tgid);
 	r->parent_image = parent_image;
 	r->prev_image = prev_image;
@@ -164,23 +174,23 @@ static __noinline int rt_fork_child(struct rt_thread *pt, struct rt_space *ps, s
 	struct rt_space *cs;
 	u32 slot, image, flags = 0, tgid;
 
-	if (child->tgid == parent->tgid) {
+	if (rt_of(child, tgid) == rt_of(parent, tgid)) {
 		ct = rt_thread_new(child, pt->slot, pt->image, RT_BIRTH_FORK);
 		if (ct && (ps->flags & RT_SPACE_ADOPTING))
 			ct->told = 0;
 		else if (ct)
-			rt_emit_thread(RT_REC_THREAD, pt->image, child->pid, parent->pid, now);
+			rt_emit_thread(RT_REC_THREAD, pt->image, rt_of(child, pid), rt_of(parent, pid), now);
 		return 0;
 	}
 	if (!cfg.follow)
 		return 0;
 	image = rt_image_new();
-	tgid = child->tgid;
-	if ((u64)child->mm == (u64)parent->mm) {
+	tgid = rt_of(child, tgid);
+	if ((u64)rt_of(child, mm) == (u64)rt_of(parent, mm)) {
 		slot = pt->slot;
 		cs = ps;
 		flags = RT_PROC_SHARES_MM;
-		__sync_fetch_and_add(&ps->users, 1);
+		rt_fetch_add(&ps->users, 1);
 	} else {
 		slot = rt_space_new(rt_task_mm(child), image, tgid, pt->slot, 0);
 		cs = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
@@ -198,7 +208,7 @@ static __noinline int rt_fork_child(struct rt_thread *pt, struct rt_space *ps, s
 
 static __always_inline int rt_on_fork(struct task_struct *parent, struct task_struct *child)
 {
-	struct rt_thread *pt = bpf_task_storage_get(&threads, parent, NULL, 0);
+	struct rt_thread *pt = rt_thread_of(parent);
 	struct rt_space *ps;
 
 	if (!pt)
@@ -217,11 +227,11 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 
 static __always_inline int rt_on_exec(struct task_struct *task)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_thread *t = rt_thread_of(task);
 	struct rt_shadow *sh;
 	struct rt_space *s;
 	u64 now = bpf_ktime_get_ns();
-	u32 slot, image, prev = 0, tgid = task->tgid, waiting = READ_ONCE(globals.waiting), *target;
+	u32 slot, image, prev = 0, tgid = rt_of(task, tgid), waiting = READ_ONCE(globals.waiting), *target;
 
 	s = t ? rt_thread_space(t) : NULL;
 	if (s) {
@@ -255,7 +265,7 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 		rt_split_join(t, s, task);
 	t->fault_ip = t->gone_addr = 0;
 	__builtin_memset(t->vma, 0, sizeof(t->vma));
-	sh = bpf_task_storage_get(&shadows, task, NULL, 0);
+	sh = rt_shadow_of(task, t);
 	if (sh)
 		sh->depth = 0;
 	rt_bin_check(s);
@@ -270,17 +280,17 @@ static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, stru
 	u64 now = bpf_ktime_get_ns();
 	u64 mm;
 	struct rt_pages exact = {};
-	struct signal_struct *signal = task->signal;
+	struct signal_struct *signal = rt_of(task, signal);
 	struct rt_rec_exit *r;
 	u32 shares;
 	int have;
 
 	rt_emit_run(t, &t->run, task, s->image);
-	rt_emit_thread(RT_REC_THREAD_EXIT, t->image, task->pid, 0, now);
-	if (signal->live.counter > 0)
+	rt_emit_thread(RT_REC_THREAD_EXIT, t->image, rt_of(task, pid), 0, now);
+	if (rt_of(signal, live.counter) > 0)
 		return 0;
 	/* `live` is counted down some way before this point: two threads that end at once can both find it at zero. */
-	if (__sync_lock_test_and_set(&s->exit_image, t->image) == t->image)
+	if (rt_exchange(&s->exit_image, t->image) == t->image)
 		return 0;
 	shares = s->image != t->image; /* after vfork, on the parent's address space */
 	if (!shares) {
@@ -293,9 +303,9 @@ static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, stru
 	have = !cfg.split && !shares && mm && mm == s->mm && !rt_rss_exact(mm, s, RT_SLOT_NONE, &exact);
 	r = rt_reserve(struct rt_rec_exit, RT_C_LOST_LIFE);
 	if (r) {
-		rt_header(&r->h, RT_REC_EXIT, sizeof(*r), now, t->image, task->pid);
-		r->pid = task->tgid;
-		r->wait_status = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code :
+		rt_header(&r->h, RT_REC_EXIT, sizeof(*r), now, t->image, rt_of(task, pid));
+		r->pid = rt_of(task, tgid);
+		r->wait_status = rt_of(signal, flags) & SIGNAL_GROUP_EXIT ? rt_of(signal, group_exit_code) :
 								     BPF_CORE_READ(task, group_leader, exit_code);
 		r->peak_pages = shares ? 0 : s->peak;
 		r->have_exact = have;
@@ -315,7 +325,7 @@ static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, stru
 
 static __always_inline int rt_on_exit(struct task_struct *task)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_thread *t = rt_thread_of(task);
 	struct rt_space *s;
 
 	if (!t)
@@ -331,14 +341,14 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 /* Attach: one thread of a process that runs already. */
 static __always_inline int rt_adopt(struct task_struct *task)
 {
-	u32 tgid = task->tgid, slot, image, *known, *target = bpf_map_lookup_elem(&targets, &tgid);
+	u32 tgid = rt_of(task, tgid), slot, image, *known, *target = bpf_map_lookup_elem(&targets, &tgid);
 	u64 mm = rt_task_mm(task), now = bpf_ktime_get_ns();
 	struct rt_pages base = {};
 	struct rt_space *s;
 
 	if (!target || *target != RT_TARGET_ADOPT || !mm)
 		return 0;
-	if (bpf_task_storage_get(&threads, task, NULL, 0))
+	if (rt_thread_of(task))
 		return 0;
 	known = bpf_map_lookup_elem(&space_index, &mm);
 	if (known) {
@@ -360,10 +370,10 @@ static __always_inline int rt_adopt(struct task_struct *task)
 		rt_emit_proc(s, task, image, RT_BIRTH_ATTACH, 0, 0, 0, now, &base);
 	}
 	if (rt_thread_new(task, slot, image, RT_BIRTH_ATTACH))
-		rt_emit_thread(RT_REC_THREAD, image, task->pid, 0, now);
+		rt_emit_thread(RT_REC_THREAD, image, rt_of(task, pid), 0, now);
 	/* The main thread may sleep and wake for long before it changes a page: it gets its shadow here, where memory can be had. */
-	if (task->pid == task->tgid && s->py_state != RT_PY_NONE)
-		bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (rt_of(task, pid) == rt_of(task, tgid) && s->py_state != RT_PY_NONE)
+		rt_shadow_early(task);
 	return 0;
 }
 
@@ -371,12 +381,12 @@ static __always_inline int rt_adopt(struct task_struct *task)
  * only then it is told of (rt_announce). */
 static __always_inline int rt_gather(struct task_struct *task)
 {
-	u32 tgid = task->tgid, slot, *known, *target = bpf_map_lookup_elem(&targets, &tgid);
+	u32 tgid = rt_of(task, tgid), slot, *known, *target = bpf_map_lookup_elem(&targets, &tgid);
 	u64 mm = rt_task_mm(task);
 	struct rt_thread *t;
 	struct rt_space *s;
 
-	if (!target || *target != RT_TARGET_ADOPT || !mm || bpf_task_storage_get(&threads, task, NULL, 0))
+	if (!target || *target != RT_TARGET_ADOPT || !mm || rt_thread_of(task))
 		return 0;
 	known = bpf_map_lookup_elem(&space_index, &mm);
 	slot = known ? *known : rt_space_new(mm, rt_image_new(), tgid, RT_SLOT_NONE, RT_SPACE_ADOPTING);
@@ -394,7 +404,7 @@ static __always_inline int rt_gather(struct task_struct *task)
 
 static __always_inline int rt_announce(struct task_struct *task)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_thread *t = rt_thread_of(task);
 	u64 now = bpf_ktime_get_ns();
 	struct rt_space *s;
 
@@ -412,12 +422,12 @@ static __always_inline int rt_announce(struct task_struct *task)
 		}
 		rt_bin_check(s);
 		rt_emit_proc(s, task, s->image, RT_BIRTH_ATTACH, 0, 0, 0, now, NULL);
-		__sync_fetch_and_and(&s->flags, ~RT_SPACE_ADOPTING);
+		rt_clear(&s->flags, RT_SPACE_ADOPTING);
 	}
 	t->told = 1;
-	rt_emit_thread(RT_REC_THREAD, s->image, task->pid, 0, now);
-	if (task->pid == task->tgid && s->py_state != RT_PY_NONE)
-		bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	rt_emit_thread(RT_REC_THREAD, s->image, rt_of(task, pid), 0, now);
+	if (rt_of(task, pid) == rt_of(task, tgid) && s->py_state != RT_PY_NONE)
+		rt_shadow_early(task);
 	return 0;
 }
 

@@ -52,7 +52,7 @@ static long rt_linkmap_step(u32 i, struct rt_linkmap *m)
 }
 
 /* Finds _PyRuntime in this address space. struct r_debug, <link.h>: r_version 0, r_map 8. */
-__noinline int rt_runtime_find(struct rt_space *s)
+RT_GLOBAL int rt_runtime_find(struct rt_space *s)
 {
 	struct rt_bin_key key = {};
 	const struct rt_pyoff *po;
@@ -79,7 +79,7 @@ __noinline int rt_runtime_find(struct rt_space *s)
 			return 0;
 		m.at = rt_user_u64(m.at + 8);
 		m.want = bin->lib_dynamic_vaddr;
-		bpf_loop(RT_LINKMAPS, rt_linkmap_step, &m, 0);
+		rt_loop(RT_LINKMAPS, RT_LINKMAPS, rt_linkmap_step, &m);
 		if (!m.base)
 			return 0;
 		s->runtime = m.base + bin->lib_runtime_off;
@@ -106,7 +106,7 @@ static __always_inline void rt_root_check(struct rt_space *s)
 	if (s->root && s->generation == generation)
 		return;
 	/* Sent before others can hang a node on it. Two threads at once make two roots: both are good. */
-	root = __sync_fetch_and_add(&globals.next_node, 1) + 1;
+	root = rt_fetch_add(&globals.next_node, 1) + 1;
 	rt_emit_node(s->image, s->pid, root, 0, RT_CODE_ROOT, 0);
 	s->generation = generation;
 	barrier();
@@ -115,16 +115,10 @@ static __always_inline void rt_root_check(struct rt_space *s)
 
 /* ---- a look ---- */
 
-struct rt_seen {
-	u32 node;
-	u32 sig;
-	u32 flags; /* enum rt_run_flags */
-};
-
 /* Looks at the current thread's stack. `entry`: a frame that is about to begin (entry probe), or 0. */
-static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = rt_current_task();
 	const struct rt_pyoff *po;
 	struct rt_shadow *sh;
 	u32 key = s->pyoff;
@@ -137,16 +131,14 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	po = bpf_map_lookup_elem(&pyoffs, &key);
 	if (!po)
 		return 0;
-	tip = rt_current_frame(t, s, po, task->thread.fsbase);
+	tip = rt_current_frame(t, s, po, rt_of(task, thread.fsbase));
 	if (!tip && !entry) {
 		if (!s->seen_frame)
 			seen->flags = RT_RUN_NOT_YET;
 		return 0;
 	}
 	rt_root_check(s);
-	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!sh) /* the kernel refills its reserve of such blocks in an interrupt that the failed request has just caused */
-		sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	sh = rt_shadow_make(task, t, s);
 	if (!sh) {
 		/* A first look with interrupts off (a sample, a switch) cannot have so much memory: the thread's next RSS change does it. */
 		rt_count(prog == RT_PROG_RSS ? RT_C_SHADOW_NOMEM : RT_C_GLANCE_FAILED);
@@ -190,7 +182,7 @@ static __noinline int rt_look_python(struct rt_thread *t, struct rt_space *s, u3
 	return 0;
 }
 
-static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+static __always_inline int rt_look_here(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
 {
 	if (s->py_state == RT_PY_UNKNOWN)
 		rt_bin_check(s);
@@ -203,6 +195,38 @@ static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 
 	seen->flags = s->py_state == RT_PY_NONE ? RT_RUN_NO_PYTHON : RT_RUN_NOT_YET;
 	return 0;
 }
+
+#ifndef RT_OLD_KERNEL
+
+#define rt_look rt_look_here
+#define rt_code_find(t, sh, po) rt_code_get(t, sh, po, &(sh)->ref, RT_PROG_ENTRY)
+
+#else /* functions of numbers, each checked once a program */
+
+__noinline int rt_look_at(u32 thread, u32 slot, u32 prog, u64 entry)
+{
+	struct rt_thread *t = bpf_map_lookup_elem(&threads, &thread);
+	struct rt_space *s = rt_space_at(slot);
+
+	return t && s ? rt_look_here(t, s, prog, entry, &t->seen) : 0;
+}
+
+static __always_inline int rt_look(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
+{
+	rt_look_at(t->key, s->slot, prog, entry);
+	*seen = t->seen;
+	return 0;
+}
+
+__noinline int rt_code_find_at(u32 shadow)
+{
+	struct rt_look l = {};
+
+	return rt_look_again(shadow, &l) ? -1 : rt_code_get(l.t, l.sh, l.po, &l.sh->ref, RT_PROG_ENTRY);
+}
+#define rt_code_find(t, sh, po) rt_code_find_at((sh)->self)
+
+#endif
 
 /* ---- runs ---- */
 
@@ -239,14 +263,14 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->dirty = edge;
 	run->events = 0;
 	run->slot = slot;
-	run->min_flt = task->min_flt - t->min_now;
-	run->maj_flt = task->maj_flt - t->maj_now;
+	run->min_flt = rt_of(task, min_flt) - t->min_now;
+	run->maj_flt = rt_of(task, maj_flt) - t->maj_now;
 }
 
 /* Charges t->delta (or just notes the look, if it moved no page) to what was seen. */
-static __noinline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now, const struct rt_seen *seen)
+static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64 now, const struct rt_seen *seen)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = rt_current_task();
 	const struct rt_delta *d = &t->delta;
 	struct rt_run *run = &t->run;
 	bool edge = seen->sig != t->sig || (seen->flags & RT_RUN_ENTRY);
@@ -264,7 +288,7 @@ static __noinline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
 		if (edge)
-			__sync_fetch_and_add(&s->epoch, 1);
+			rt_fetch_add(&s->epoch, 1);
 		rt_run_begin(t, s, slot, task, now, seen, d, edge);
 	}
 	run->last_ns = now;
@@ -284,6 +308,28 @@ static __noinline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now
 	}
 	rt_return_nothing();
 }
+
+#ifndef RT_OLD_KERNEL
+
+#define rt_charge rt_charge_here
+
+#else
+
+__noinline int rt_charge_at(u32 thread, u32 slot, u64 now)
+{
+	struct rt_thread *t = bpf_map_lookup_elem(&threads, &thread);
+	struct rt_space *s = rt_space_at(slot);
+
+	return t && s ? rt_charge_here(t, s, now, &t->seen) : 0;
+}
+
+static __always_inline int rt_charge(struct rt_thread *t, struct rt_space *s, u64 now, const struct rt_seen *seen)
+{
+	t->seen = *seen;
+	return rt_charge_at(t->key, s->slot, now);
+}
+
+#endif
 
 /* A look without an RSS change. */
 static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u32 prog)

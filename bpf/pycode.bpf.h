@@ -45,7 +45,7 @@ static __always_inline int rt_code_piece(struct rt_shadow *sh, u64 addr, u32 bas
 
 /* The same bytes one field at a time: a code object that is part of the interpreter's data (frozen modules) can lie across two pages of which the
  * second, with the instructions, is the one that is just being faulted in. */
-static __noinline int rt_code_pieces(struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
+static RT_FOLDED int rt_code_pieces(struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr)
 {
 	u32 base = po->code_firstlineno & ~15u;
 
@@ -55,7 +55,7 @@ static __noinline int rt_code_pieces(struct rt_shadow *sh, const struct rt_pyoff
 }
 
 /* Reads what identifies the code object at c->addr. Returns 0, or -1 if it cannot be read. */
-__noinline int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c)
+RT_GLOBAL int rt_code_read(struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c)
 {
 	u32 base;
 	u64 h;
@@ -105,13 +105,33 @@ static long rt_hash_byte(u32 i, struct rt_hash *h)
 	return 0;
 }
 
-static __always_inline void rt_hash(struct rt_code_scratch *sc, u32 bytes)
+#ifndef RT_OLD_KERNEL
+
+static __always_inline void rt_hash(struct rt_code_scratch *sc, u32 key, u32 bytes)
 {
 	struct rt_hash h = {.scratch = sc};
 
 	sc->all = sc->last1 = sc->last2 = RT_FNV_BASIS;
 	bpf_loop(bytes, rt_hash_byte, &h, 0);
 }
+
+#else
+
+__noinline int rt_hash_at(u32 key, u32 bytes)
+{
+	struct rt_hash h = {.scratch = bpf_map_lookup_elem(&code_scratch, &key)};
+	struct rt_code_scratch *sc = h.scratch;
+
+	if (!sc)
+		return 0;
+	sc->all = sc->last1 = sc->last2 = RT_FNV_BASIS;
+	rt_loop(bytes, RT_FILENAME_MAX, rt_hash_byte, &h);
+	return 0;
+}
+
+#define rt_hash(sc, key, bytes) rt_hash_at(key, bytes)
+
+#endif
 
 static __always_inline u32 rt_name_lookup(u64 key)
 {
@@ -155,7 +175,7 @@ static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, str
 	})
 
 /* Copies names (and the line table, if it is wanted) of a new code object and sends them. Sets c->flags. */
-__noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c, u32 prog)
+RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c, u32 prog)
 {
 	u32 key = bpf_get_smp_processor_id() * RT_PROG_KINDS + (prog & (RT_PROG_KINDS - 1));
 	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
@@ -191,14 +211,14 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 	}
 	if (ql && bpf_probe_read_user(sc->data, rt_upto(ql, RT_QUALNAME_MAX), (void *)q->data))
 		flags |= RT_CODE_UNREADABLE;
-	rt_hash(sc, ql);
+	rt_hash(sc, key, ql);
 	hq = sc->all;
 	/* The file is hashed at the start of the buffer, then copied behind the name for good. */
 	if (fl && bpf_probe_read_user(sc->data, rt_upto(fl, RT_FILENAME_MAX), (void *)f->data))
 		flags |= RT_CODE_UNREADABLE;
 	if (fl && sc->data[0] == '<' && sc->data[1] != 'f')
 		c->flags |= RT_CODE_IS_VOLATILE; /* "<string>", "<stdin>", ...; not "<frozen ...>" */
-	rt_hash(sc, fl);
+	rt_hash(sc, key, fl);
 	if (q->ascii && f->ascii)
 		c->flags |= rt_name_lookup(RT_NAME_KEY0(hq)) | rt_name_lookup(RT_NAME_KEY1(hq, sc->last1)) |
 			    rt_name_lookup(RT_NAME_KEY2(hq, sc->last2));
@@ -243,7 +263,7 @@ __noinline int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, stru
 }
 
 /* Gives the code object at c->addr its id, new if need be. Returns 0, or -1 if it cannot be read (id is then RT_CODE_UNKNOWN). */
-__noinline int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c,
+RT_INNER int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c,
 			   u32 prog)
 {
 	u32 image, generation = globals.generation, set, victim = 4, known = 0;
@@ -281,7 +301,7 @@ __noinline int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const stru
 	if (victim == 4)
 		victim = bpf_get_prandom_u32();
 	victim &= 3;
-	c->id = __sync_fetch_and_add(&globals.next_code, 1) + 1;
+	c->id = rt_fetch_add(&globals.next_code, 1) + 1;
 	if (known) {
 		rt_count(RT_C_CODE_REUSED);
 		c->flags = RT_CODE_IS_VOLATILE;
@@ -330,7 +350,7 @@ __noinline u32 rt_node_get(u32 image, u32 tid, u32 parent, u32 code, u32 instr)
 		    old != RT_NODE_BUSY)
 			return old;
 	}
-	id = __sync_fetch_and_add(&globals.next_node, 1) + 1;
+	id = rt_fetch_add(&globals.next_node, 1) + 1;
 	rt_emit_node(image, tid, id, parent, code, instr);
 	if (victim == 4) {
 		victim = bpf_get_prandom_u32();
@@ -338,7 +358,7 @@ __noinline u32 rt_node_get(u32 image, u32 tid, u32 parent, u32 code, u32 instr)
 	}
 	e = &ns->e[victim & 3];
 	old = READ_ONCE(e->id);
-	if (old != RT_NODE_BUSY && __sync_val_compare_and_swap(&e->id, old, RT_NODE_BUSY) == old) {
+	if (old != RT_NODE_BUSY && rt_swapped(&e->id, old, RT_NODE_BUSY)) {
 		e->parent = parent;
 		e->code = code;
 		e->instr = instr;

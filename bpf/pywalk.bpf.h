@@ -26,6 +26,23 @@ struct rt_look {
 	const struct rt_pyoff *po;
 };
 
+#ifdef RT_OLD_KERNEL
+/* A look in progress, from the number of its shadow: for a step of a loop over its frames. */
+static __always_inline int rt_look_again(u32 shadow, struct rt_look *l)
+{
+	u32 thread, pyoff;
+
+	l->sh = bpf_map_lookup_elem(&shadows, &shadow);
+	if (!l->sh)
+		return -1;
+	thread = l->sh->thread;
+	pyoff = l->sh->pyoff;
+	l->t = bpf_map_lookup_elem(&threads, &thread);
+	l->po = bpf_map_lookup_elem(&pyoffs, &pyoff);
+	return l->t && l->po ? 0 : -1;
+}
+#endif
+
 /* Makes the frame at `addr` readable in sh->window; returns the index of its first byte there, or -1. For the walk, from the tip outward: the frame's page up to
  * the tip, where the frames around it most likely lie. */
 static __always_inline long rt_frame_fetch(struct rt_shadow *sh, u64 addr, u64 tip)
@@ -152,6 +169,7 @@ out:
 	sh->st.prev = prev;
 	return stop;
 }
+RT_LOOK_STEPS(rt_check_frames, 1)
 
 static __always_inline u32 rt_index_hash(u64 addr)
 {
@@ -200,6 +218,7 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 	}
 	return 0;
 }
+RT_LOOK_STEPS(rt_walk_frame, 8)
 
 /* A stack deeper than RT_DEPTH: the innermost RT_DEEP_INNER frames go to the front of w, the outermost RT_DEEP_OUTER cycle behind them. */
 static long rt_walk_deep(u32 i, struct rt_look *l)
@@ -230,6 +249,7 @@ static long rt_walk_deep(u32 i, struct rt_look *l)
 	sh->st.cur = rt_frame_field(sh, at, po->frame_previous);
 	return 0;
 }
+RT_LOOK_STEPS(rt_walk_deep, 64)
 
 /* Which chunk of the frame stack the frame pushed at `pos` is in. */
 static __always_inline void rt_chunk_note(struct rt_shadow *sh, u32 pos, u64 addr)
@@ -263,8 +283,10 @@ static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shado
 	return rt_code_get(l->t, sh, l->po, c, sh->st.prog);
 }
 
-/* Puts w[n] on the shadow: its code object and node get their numbers here. */
-static __always_inline int rt_push(struct rt_look *l, u32 n)
+enum rt_push_parts { RT_PUSH_CODE = 1, RT_PUSH_NODE = 2 };
+
+/* Puts w[n] on the shadow: its code object and node get their numbers here. `parts`, a constant: one after the other where the stack is too small for both. */
+static __always_inline int rt_push_parts(struct rt_look *l, u32 n, u32 parts)
 {
 	struct rt_shadow *sh = l->sh;
 	struct rt_thread *t = l->t;
@@ -281,9 +303,11 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 	flags = rt_at(sh->code_flags, RT_DEPTH, pos);
 	if (!f || !e || !w || !flags)
 		return 0;
-	c->id = c->flags = 0;
-	c->fp = 0;
-	if (w->code) {
+	if (parts & RT_PUSH_CODE) {
+		c->id = c->flags = 0;
+		c->fp = 0;
+	}
+	if (w->code && (parts & RT_PUSH_CODE)) {
 		c->addr = w->code;
 		if (rt_push_code(l, f, e, w, *flags, c)) {
 			c->id = RT_CODE_UNKNOWN;
@@ -292,6 +316,10 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 				sh->st.unknown = pos; /* from here on the shadow is not kept: the next look reads it again */
 			}
 		}
+	}
+	if (!(parts & RT_PUSH_NODE))
+		return 0;
+	if (w->code) {
 		instr = w->instr - w->code - l->po->code_adaptive;
 		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
 		if (pos && (c->flags & RT_CODE_IS_VOLATILE)) {
@@ -325,6 +353,34 @@ static __always_inline int rt_push(struct rt_look *l, u32 n)
 	return 0;
 }
 
+#ifndef RT_OLD_KERNEL
+
+#define rt_push(l, n) rt_push_parts(l, n, RT_PUSH_CODE | RT_PUSH_NODE)
+
+#else
+
+static long rt_push_code_part(u32 n, struct rt_look *l)
+{
+	return rt_push_parts(l, n, RT_PUSH_CODE);
+}
+RT_LOOK_STEPS(rt_push_code_part, 1)
+
+static long rt_push_node_part(u32 n, struct rt_look *l)
+{
+	return rt_push_parts(l, n, RT_PUSH_NODE);
+}
+RT_LOOK_STEPS(rt_push_node_part, 1)
+
+static __always_inline int rt_push(struct rt_look *l, u32 n)
+{
+	u32 shadow = l->sh->self;
+
+	rt_push_code_part_steps(shadow, n);
+	return rt_push_node_part_steps(shadow, n);
+}
+
+#endif
+
 static long rt_push_new(u32 i, struct rt_look *l)
 {
 	u32 n = l->sh->st.n;
@@ -354,7 +410,7 @@ static long rt_push_inner(u32 i, struct rt_look *l)
 	return 0;
 }
 
-__noinline int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+RT_INNER int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
 {
 	struct rt_look look = {.t = t, .sh = sh, .po = po}, *l = &look;
 
@@ -367,12 +423,12 @@ __noinline int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_sh
 	sh->st.node = s->root;
 	sh->st.sig = 0;
 	sh->n_volatile = 0;
-	bpf_loop(RT_DEEP_MAX, rt_walk_deep, l, 0);
+	rt_look_loop(RT_DEEP_MAX, rt_walk_deep, 64, l);
 	if (sh->st.total > RT_DEEP_INNER) {
 		if (!sh->st.cur) /* the bottom was reached */
-			bpf_loop(RT_DEEP_OUTER, rt_push_outer, l, 0);
+			rt_loop(RT_DEEP_OUTER, RT_DEEP_OUTER, rt_push_outer, l);
 		sh->st.node = rt_node_get(t->image, t->tid, sh->st.node, RT_CODE_GAP, 0);
-		bpf_loop(RT_DEEP_INNER, rt_push_inner, l, 0);
+		rt_loop(RT_DEEP_INNER, RT_DEEP_INNER, rt_push_inner, l);
 	}
 	sh->gap = 1;
 	sh->depth = 0; /* what lies between cannot be checked: the next look walks again */
@@ -421,13 +477,14 @@ static long rt_recheck_volatile(u32 i, struct rt_look *l)
 		rt_recheck(l, *at);
 	return 0;
 }
+RT_LOOK_STEPS(rt_recheck_volatile, 1)
 
 static __always_inline int rt_recheck_some(struct rt_look *l)
 {
 	struct rt_shadow *sh = l->sh;
 
 	if (sh->n_volatile)
-		bpf_loop(RT_VOLATILE_CHECKS, rt_recheck_volatile, l, 0);
+		rt_look_loop(RT_VOLATILE_CHECKS, rt_recheck_volatile, 1, l);
 	if ((++sh->looks & (RT_ROTATE_EVERY - 1)) == 0) {
 		u32 at = sh->rotate + 1;
 
@@ -453,21 +510,18 @@ static long rt_forget_volatile(u32 i, struct rt_look *l)
 }
 
 #define RT_WALK_DEEP 1
+#define RT_WALK_IS_DEEP -2
 
-/* The stack whose innermost frame is `tip`. Sets sh->st.node and sh->st.sig. Returns 0, -1 if it could not be read, or RT_WALK_DEEP if the stack has more frames than
- * a shadow holds (rt_walk_all is for those). */
-__noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+/* Steps 1 and 2: how many frames of the shadow stay; the others are in w. Or -1 if the stack could not be read, or RT_WALK_IS_DEEP. */
+static __always_inline int rt_walk_meet(struct rt_look *l, u32 root)
 {
-	struct rt_look look = {.t = t, .sh = sh, .po = po}, *l = &look;
+	struct rt_shadow *sh = l->sh;
 	struct rt_shadow_frame *f;
-	struct rt_shadow_entry *e;
 	u32 keep;
 
-	if (!t || !s || !sh || !po)
-		return -1;
 	sh->lo = sh->room = 0;
-	if (sh->root != s->root || sh->gap) {
-		sh->root = s->root;
+	if (sh->root != root || sh->gap) {
+		sh->root = root;
 		sh->depth = 0;
 		sh->gap = 0;
 		sh->n_volatile = 0;
@@ -475,7 +529,7 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 	sh->st.k = 0;
 	sh->st.prev = 0;
 	if (sh->depth) {
-		bpf_loop(RT_DEPTH / RT_CHECK_BATCH, rt_check_frames, l, 0);
+		rt_look_loop(RT_DEPTH / RT_CHECK_BATCH, rt_check_frames, 1, l);
 		rt_recheck_some(l);
 	}
 	sh->st.cur = sh->st.tip;
@@ -483,7 +537,7 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 	sh->st.bad = 0;
 	sh->st.full = 0;
 	sh->st.meet = -2;
-	bpf_loop(RT_DEPTH + 1, rt_walk_frame, l, 0);
+	rt_look_loop(RT_DEPTH + 1, rt_walk_frame, 8, l);
 	if (sh->st.bad && !sh->st.n && sh->depth > 1) {
 		/* The innermost frame itself is not there. CPython 3.11 gives a chunk of its frame stack back (munmap: an RSS change) while the popped frame, the
 		 * first one of the chunk, is still the current one: the change is its caller's, which was the innermost one before. */
@@ -497,7 +551,7 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 			sh->st.tip = f->addr;
 			sh->st.cur = f->addr;
 			sh->st.bad = 0;
-			bpf_loop(RT_DEPTH + 1, rt_walk_frame, l, 0);
+			rt_look_loop(RT_DEPTH + 1, rt_walk_frame, 8, l);
 		}
 	}
 	if (sh->st.bad || (!sh->st.full && sh->st.meet == -2)) {
@@ -506,13 +560,32 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 	}
 	keep = sh->st.meet + 1; /* frames of the shadow that stay */
 	if (sh->st.full || keep + sh->st.n > RT_DEPTH)
-		return RT_WALK_DEEP;
+		return RT_WALK_IS_DEEP;
+	return keep;
+}
+RT_LOOK_NUMBER(rt_walk_meet)
+
+/* The stack whose innermost frame is `tip`. Sets sh->st.node and sh->st.sig. Returns 0, -1 if it could not be read, or RT_WALK_DEEP if the stack has more frames than
+ * a shadow holds (rt_walk_all is for those). */
+RT_INNER int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, const struct rt_pyoff *po)
+{
+	struct rt_look look = {.t = t, .sh = sh, .po = po}, *l = &look;
+	struct rt_shadow_entry *e;
+	u32 keep;
+	int met;
+
+	if (!t || !s || !sh || !po)
+		return -1;
+	met = rt_look_number(rt_walk_meet, l, s->root);
+	if (met < 0)
+		return met == RT_WALK_IS_DEEP ? RT_WALK_DEEP : -1;
+	keep = met;
 	sh->st.node = sh->root;
 	sh->st.sig = 0;
 	sh->st.pos = keep;
 	sh->st.unknown = RT_DEPTH;
 	if (keep < sh->depth && sh->n_volatile)
-		bpf_loop(RT_DEPTH, rt_forget_volatile, l, 0);
+		rt_loop(RT_DEPTH, RT_VOLATILE + 1, rt_forget_volatile, l);
 	e = keep ? rt_at(sh->e, RT_DEPTH, keep - 1) : NULL;
 	if (e) {
 		u8 *chunk = rt_at(sh->chunk_of, RT_DEPTH, keep - 1);
@@ -523,7 +596,7 @@ __noinline int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow
 	}
 	if (sh->st.n) {
 		rt_count_add(RT_C_LOOK_FRAMES, sh->st.n);
-		bpf_loop(RT_DEPTH, rt_push_new, l, 0);
+		rt_loop(RT_DEPTH, RT_DEPTH, rt_push_new, l);
 	}
 	sh->depth = sh->st.pos < sh->st.unknown ? sh->st.pos : sh->st.unknown;
 	return 0;
@@ -559,7 +632,7 @@ static long rt_find_step(u32 i, struct rt_find *f)
 #define RT_FIND_STEPS 1024
 
 /* Address of the thread state whose thread_id is the thread pointer, or 0. What was found (or not) is remembered with the thread. */
-__noinline u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
+RT_GLOBAL u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
 {
 	struct rt_find f = {.po = po, .fsbase = fsbase};
 	u64 head;
@@ -577,7 +650,7 @@ __noinline u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const str
 	if (head == t->none_head && rt_user_u64(head + po->tstate_thread_id) == t->none_head_thread)
 		return 0;
 	f.tstate = head;
-	bpf_loop(RT_FIND_STEPS, rt_find_step, &f, 0);
+	rt_loop(RT_FIND_STEPS, RT_FIND_STEPS, rt_find_step, &f);
 	if (f.found) {
 		t->tstate = f.tstate;
 		return f.tstate;
@@ -588,7 +661,7 @@ __noinline u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const str
 }
 
 /* The current frame of the thread, and its thread state: by the one found last time if it is still this thread's (one read for both fields). */
-static __always_inline u64 rt_current_frame(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
+static RT_APART u64 rt_current_frame(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
 {
 	u64 *bytes = t->tstate_bytes, at = 0;
 	u32 o_frame = po->tstate_frame, o_id = po->tstate_thread_id, base = o_frame & ~7u;

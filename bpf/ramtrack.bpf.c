@@ -32,7 +32,7 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 	s = rt_event_space((u64)mm, &slot);
 	if (!s)
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = rt_current_task();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
@@ -65,12 +65,14 @@ int rss_stat_raw(u64 *ctx)
 		count = rt_arg_count(ctx);
 	else if (rt_mm_counter_read(mm, kind, &count, &percpu))
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = rt_current_task();
 	t = rt_own_thread(s, slot, (u64)mm, task);
 	if (t)
 		t->busy = 1;
 	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
+
+#ifndef RT_OLD_KERNEL
 
 /* Where a page fault is: noted for the change of RSS that comes of it. */
 SEC("tp_btf/page_fault_user")
@@ -91,6 +93,8 @@ int BPF_PROG(mmap_locking, struct mm_struct *mm)
 {
 	return rt_unmapping();
 }
+
+#endif
 
 /* handle_mm_fault, mm/memory.c: every fault of a user page, also those that the kernel makes for somebody (pinning, MAP_POPULATE). */
 SEC("fexit/handle_mm_fault")
@@ -122,7 +126,7 @@ int mm_fault_kernel(void *ctx)
 SEC("tp_btf/sys_exit")
 int mm_sys_exit(void *ctx)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, 0);
+	struct rt_thread *t = rt_thread_of(rt_current_task());
 	struct rt_space *s = t ? rt_thread_space(t) : NULL;
 
 	return s ? rt_poll(t, s, RT_PROG_RSS, 0) : 0;
@@ -143,13 +147,14 @@ int BPF_PROG(process_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	return rt_on_exit(task);
+	rt_on_exit(task);
+	return rt_thread_drop(task);
 }
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct rt_thread *t = rt_thread_of(task);
 	struct rt_rec_rename *r;
 
 	if (!t || !rt_thread_space(t))
@@ -157,7 +162,7 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 	r = rt_reserve(struct rt_rec_rename, RT_C_LOST_LIFE);
 	if (!r)
 		return 0;
-	rt_header(&r->h, RT_REC_RENAME, sizeof(*r), bpf_ktime_get_ns(), t->image, task->pid);
+	rt_header(&r->h, RT_REC_RENAME, sizeof(*r), bpf_ktime_get_ns(), t->image, rt_of(task, pid));
 	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), comm);
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 	return 0;
@@ -166,10 +171,10 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, prev, NULL, 0);
+	struct rt_thread *t = rt_thread_of(prev);
 	struct rt_space *s;
 
-	if (!t || !prev->mm)
+	if (!t || !rt_of(prev, mm))
 		return 0;
 	if (cfg.mappings)
 		rt_fault_keep(t, (u64)prev);
@@ -178,7 +183,7 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 		return 0;
 	}
 	s = rt_thread_space(t);
-	if (!s || s->mm != (u64)prev->mm)
+	if (!s || s->mm != (u64)rt_of(prev, mm))
 		return 0;
 	rt_poll_first(t, s, RT_PROG_SWITCH);
 	if (s->remote_since)
@@ -195,18 +200,18 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 SEC("perf_event")
 int clock_sample(void *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct task_struct *task = rt_current_task();
+	struct rt_thread *t = rt_thread_of(task);
 	struct rt_space *s;
 
-	if (!t || !task->mm)
+	if (!t || !rt_of(task, mm))
 		return 0;
 	if (t->busy) {
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;
 	}
 	s = rt_thread_space(t);
-	if (!s || s->mm != (u64)task->mm)
+	if (!s || s->mm != (u64)rt_of(task, mm))
 		return 0;
 	rt_count(RT_C_SAMPLES);
 	if (cfg.sample_looks)
@@ -221,8 +226,8 @@ int clock_sample(void *ctx)
 SEC("uprobe")
 int eval_entry(struct pt_regs *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
+	struct task_struct *task = rt_current_task();
+	struct rt_thread *t = rt_thread_of(task);
 	u64 frame = ctx->si;
 	struct rt_seen seen = {};
 	const struct rt_pyoff *po;
@@ -233,14 +238,14 @@ int eval_entry(struct pt_regs *ctx)
 	if (!t || t->busy || (u32)ctx->dx) /* throwflag: a generator is thrown into, not entered */
 		return 0;
 	s = rt_thread_space(t);
-	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)task->mm)
+	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)rt_of(task, mm))
 		return 0;
 	key = s->pyoff;
 	po = bpf_map_lookup_elem(&pyoffs, &key);
 	if (!po)
 		return 0;
 	rt_count(RT_C_ENTRY_HITS);
-	sh = bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	sh = rt_shadow_make(task, t, s);
 	if (!sh)
 		return 0;
 	t->busy = 1;
@@ -249,7 +254,7 @@ int eval_entry(struct pt_regs *ctx)
 	sh->ref.addr = rt_user_u64(frame + po->frame_code);
 	sh->ref.flags = 0;
 	if (sh->ref.addr)
-		rt_code_get(t, sh, po, &sh->ref, RT_PROG_ENTRY);
+		rt_code_find(t, sh, po);
 	if (sh->ref.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) {
 		rt_look(t, s, RT_PROG_ENTRY, frame, &seen);
 		if (!seen.flags) {
@@ -292,14 +297,14 @@ int compare_tasks(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
-	if (!t || t->tid != (u32)task->pid) /* after vfork: another thread's memory */
+	t = rt_thread_of(task);
+	if (!t || t->tid != (u32)rt_of(task, pid)) /* after vfork: another thread's memory */
 		return 0;
 	s = rt_thread_space(t);
 	if (!s)
 		return 0;
 	for (u32 k = 0; k < RT_KINDS; k++)
-		__sync_fetch_and_add(&s->drift[rt_slot_of(k)], (s64)rt_split_part(task, k) - t->cache[rt_slot_of(k)]);
+		rt_fetch_add(&s->drift[rt_slot_of(k)], (s64)rt_split_part(task, k) - t->cache[rt_slot_of(k)]);
 	return 0;
 }
 
@@ -313,7 +318,7 @@ int flush_tasks(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	t = bpf_task_storage_get(&threads, task, NULL, 0);
+	t = rt_thread_of(task);
 	if (!t)
 		return 0;
 	s = rt_thread_space(t);
@@ -356,7 +361,7 @@ static __always_inline void rt_settle_remote(struct rt_space *s, u32 slot)
 		if (rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu))
 			continue;
 		v = rt_rescan(slot, percpu, k);
-		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(k)], count);
+		v += count - rt_exchange(&s->acc[rt_slot_of(k)], count);
 		rt_rss_note(s, k, v, &d);
 		if (d.pages)
 			rt_remote(s, RT_CAUSE_REMOTE, &d);
@@ -370,7 +375,7 @@ int drop_image(u64 *ctx)
 {
 	u64 image = ctx[0];
 
-	bpf_loop(RT_MAX_SPACES, rt_drop_one, &image, 0);
+	rt_number_loop(RT_MAX_SPACES, rt_drop_one, image);
 	return 0;
 }
 
@@ -416,6 +421,7 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 	return 0;
 }
+RT_NUMBER_STEPS(rt_snapshot_one)
 
 /* ctx[0] 0: compare the counters with the running sums (everything is still attached); 1: send a SNAP of each space. */
 SEC("raw_tp/snapshot")
@@ -423,6 +429,6 @@ int snapshot(u64 *ctx)
 {
 	u64 final = ctx[0];
 
-	bpf_loop(RT_MAX_SPACES, rt_snapshot_one, &final, 0);
+	rt_number_loop(RT_MAX_SPACES, rt_snapshot_one, final);
 	return 0;
 }

@@ -33,15 +33,15 @@ static long rt_scan_cpu(u32 cpu, struct rt_scan *s)
 		return 0;
 	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(s->counters + *offset)))
 		return 0;
-	s->sum += (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
+	s->sum += (s64)part - rt_exchange(&p->last[rt_slot_of(kind)], (s64)part);
 	return 0;
 }
 
-static __always_inline s64 rt_rescan(u32 slot, u64 counters, u32 kind)
+static RT_APART s64 rt_rescan(u32 slot, u64 counters, u32 kind)
 {
 	struct rt_scan s = {.counters = counters, .base = slot * cfg.cpus, .kind = kind};
 
-	bpf_loop(cfg.cpus, rt_scan_cpu, &s, 0);
+	rt_loop(cfg.cpus, cfg.cpus, rt_scan_cpu, &s);
 	return s.sum;
 }
 
@@ -79,7 +79,7 @@ static __always_inline u32 rt_kind_of(int member)
 	} while (0)
 
 /* The same for an untrusted address. */
-static __always_inline int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s64 *count, u64 *percpu)
+static RT_APART int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s64 *count, u64 *percpu)
 {
 	s32 *c = NULL;
 	int err;
@@ -103,7 +103,7 @@ static __always_inline int rt_mm_counter_read(struct mm_struct *mm, u32 kind, s6
 }
 
 /* v pages of `kind` moved: fills in *d and brings the running totals up to date. */
-static __always_inline void rt_rss_note(struct rt_space *s, u32 kind, s64 v, struct rt_delta *d)
+static RT_APART int rt_rss_note(struct rt_space *s, u32 kind, s64 v, struct rt_delta *d)
 {
 	s64 total;
 
@@ -112,24 +112,25 @@ static __always_inline void rt_rss_note(struct rt_space *s, u32 kind, s64 v, str
 	d->reused = 0;
 	d->prog = RT_PROG_RSS;
 	if (!v || kind >= RT_KINDS)
-		return;
+		return 0;
 	d->before[RT_FILE] = s->sum[RT_FILE];
 	d->before[RT_ANON] = s->sum[RT_ANON];
 	d->before[RT_SHMEM] = s->sum[RT_SHMEM];
-	__sync_fetch_and_add(&s->sum[rt_slot_of(kind)], v);
+	rt_fetch_add(&s->sum[rt_slot_of(kind)], v);
 	if (v < 0) {
-		__sync_fetch_and_add(&s->pool, -v);
+		rt_fetch_add(&s->pool, -v);
 	} else {
 		s64 pool = s->pool;
 
 		if (pool > 0) {
 			d->reused = pool < v ? pool : v;
-			__sync_fetch_and_add(&s->pool, -(s64)d->reused);
+			rt_fetch_add(&s->pool, -(s64)d->reused);
 		}
 		total = d->before[RT_FILE] + d->before[RT_ANON] + d->before[RT_SHMEM] + v;
 		if (total > (s64)s->peak)
 			s->peak = total;
 	}
+	return 0;
 }
 
 /* What is asked of rt_rss_take, in one argument. */
@@ -158,7 +159,7 @@ static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 p
 		return 0;
 	v = (s64)part - p->last[rt_slot_of(kind)];
 	if (v)
-		v = (s64)part - __sync_lock_test_and_set(&p->last[rt_slot_of(kind)], (s64)part);
+		v = (s64)part - rt_exchange(&p->last[rt_slot_of(kind)], (s64)part);
 	/* Nothing here: the thread has come to another CPU since it changed the counter. What it left there is a part, or a fold of it and a part of zero: both are
 	 * taken, or the fold's pages would be this thread's and what the part lost the next one's. */
 	if (v == 0 && must) {
@@ -168,7 +169,7 @@ static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 p
 	}
 	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
 	if (part == 0 && count != s->acc[rt_slot_of(kind)])
-		v += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+		v += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 	return v;
 }
 
@@ -206,7 +207,7 @@ static long rt_exact_cpu(u32 cpu, struct rt_exact *x)
 
 /* The counters added up over all CPUs (split counters: without the tasks' parts). With `slot` other than RT_SLOT_NONE they become the space's starting point: not atomic against a
  * running target, but what moves meanwhile shows in the next event of that CPU. */
-__noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt_pages *out)
+RT_GLOBAL int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt_pages *out)
 {
 	struct mm_struct *mm = (struct mm_struct *)mm_addr;
 
@@ -222,7 +223,7 @@ __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt
 			if (rt_mm_counter_read(mm, kind, &count, &x.counters))
 				return -1;
 			x.sum = count;
-			bpf_loop(cfg.cpus, rt_exact_cpu, &x, 0);
+			rt_loop(cfg.cpus, cfg.cpus, rt_exact_cpu, &x);
 			if (rt_mm_counter_read(mm, kind, &again, &x.counters))
 				return -1;
 			if (again == count)
@@ -239,7 +240,7 @@ __noinline int rt_rss_exact(u64 mm_addr, struct rt_space *s, u32 slot, struct rt
 
 /* After a space has become visible: what moved between the reading of its counters and that moment, which no event has claimed. It belongs to the starting
  * point, like everything before. */
-__noinline int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
+RT_GLOBAL int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
 {
 	if (!s || !base || cfg.split)
 		return 0;
@@ -250,9 +251,9 @@ __noinline int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base
 		if (rt_mm_counter_read((struct mm_struct *)s->mm, kind, &count, &percpu))
 			continue;
 		moved = rt_rescan(slot, percpu, kind);
-		moved += count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+		moved += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 		if (moved)
-			__sync_fetch_and_add(&s->sum[rt_slot_of(kind)], moved);
+			rt_fetch_add(&s->sum[rt_slot_of(kind)], moved);
 		base->kind[rt_slot_of(kind)] += moved;
 	}
 	return 0;

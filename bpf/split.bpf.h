@@ -48,7 +48,7 @@ static __always_inline void rt_split_join(struct rt_thread *t, struct rt_space *
 
 		t->cache[rt_slot_of(k)] = part;
 		if (part)
-			__sync_fetch_and_add(&s->sum[rt_slot_of(k)], (s64)part);
+			rt_fetch_add(&s->sum[rt_slot_of(k)], (s64)part);
 	}
 }
 
@@ -74,11 +74,11 @@ static __always_inline s64 rt_split_added(struct rt_space *s, struct rt_thread *
 		if (part && off < RT_FOLD_SLACK && off > -RT_FOLD_SLACK) {
 			v = part - t->cache[rt_slot_of(kind)];
 			t->cache[rt_slot_of(kind)] = 0;
-			__sync_fetch_and_add(&s->acc[rt_slot_of(kind)], part);
+			rt_fetch_add(&s->acc[rt_slot_of(kind)], part);
 			return v;
 		}
 	}
-	return count - __sync_lock_test_and_set(&s->acc[rt_slot_of(kind)], count);
+	return count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 }
 
 struct rt_pages;

@@ -7,9 +7,7 @@
 
 #include "kernel.bpf.h"
 
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_tracing.h>
+#include "compat.bpf.h"
 
 #include "../include/rt_abi.h"
 #include "../include/rt_bin.h"
@@ -110,6 +108,9 @@ struct rt_space {
 	u32 generation;
 	u64 remote_since; /* the oldest in remote[], 0: nothing there */
 	struct rt_remote remote[RT_CAUSES];
+#ifdef RT_OLD_KERNEL
+	u32 slot; /* its own index */
+#endif
 };
 
 struct {
@@ -207,6 +208,13 @@ struct rt_vma {
 
 #define RT_VMAS 16 /* by address: a power of two */
 
+/* What a look saw. */
+struct rt_seen {
+	u32 node;
+	u32 sig;
+	u32 flags; /* enum rt_run_flags */
+};
+
 struct rt_thread {
 	u32 slot;
 	u32 image;
@@ -232,14 +240,13 @@ struct rt_thread {
 	u32 gone_map;
 	u32 pad;
 	struct rt_vma vma[RT_VMAS];
+	u32 shadow; /* storage.bpf.h: number plus one, 0: none yet */
+#ifdef RT_OLD_KERNEL
+	u64 start; /* when the task began */
+	u32 key;
+	struct rt_seen seen; /* last */
+#endif
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct rt_thread);
-} threads SEC(".maps");
 
 /* ---- shadows: a thread's last stack ---- */
 
@@ -322,14 +329,14 @@ struct rt_shadow {
 	struct rt_walk_entry w[RT_DEPTH];
 	u8 window[RT_WINDOW + RT_FIELD_MASK + 9];
 	u8 code_bytes[256];
+#ifdef RT_OLD_KERNEL /* storage.bpf.h */
+	u32 self;   /* its own index, */
+	u32 thread; /* its thread's key, */
+	u32 pyoff;  /* its interpreter's layout: where a step of a loop finds them again */
+#endif
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct rt_shadow);
-} shadows SEC(".maps");
+#include "storage.bpf.h"
 
 /* ---- interpreters, names ---- */
 

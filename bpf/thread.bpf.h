@@ -13,16 +13,14 @@ static __always_inline void rt_space_free(struct rt_space *s)
 
 	bpf_map_delete_elem(&space_index, &mm);
 	s->mm = 0;
-	__sync_fetch_and_add(&globals.space_epoch, 1);
+	rt_fetch_add(&globals.space_epoch, 1);
 }
 
 static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image, u32 birth)
 {
-	struct rt_thread *t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct rt_thread *t = rt_thread_make(task);
 	struct rt_space *s;
 
-	if (!t) /* the kernel's reserve was empty; the failed request has had it refilled */
-		t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		/* A thread that is being adopted gets another chance: user space adopts twice. */
 		rt_count(birth == RT_BIRTH_ATTACH ? RT_C_GLANCE_FAILED : RT_C_SHADOW_NOMEM);
@@ -32,10 +30,10 @@ static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task,
 	t->slot = slot;
 	t->image = image;
 	t->space_image = s ? s->image : image;
-	t->tid = task->pid;
+	t->tid = rt_of(task, pid);
 	t->told = 1;
-	t->min_flt = task->min_flt;
-	t->maj_flt = task->maj_flt;
+	t->min_flt = rt_of(task, min_flt);
+	t->maj_flt = rt_of(task, maj_flt);
 	return t;
 }
 

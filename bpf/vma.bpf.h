@@ -17,6 +17,8 @@
 
 #include "emit.bpf.h"
 
+#ifndef RT_OLD_KERNEL /* bpf_find_vma: 5.17 */
+
 enum rt_nr { /* arch/x86/entry/syscalls/syscall_64.tbl */
 	RT_NR_READ = 0,
 	RT_NR_MMAP = 9,
@@ -424,5 +426,12 @@ static __always_inline u32 rt_map_changed(struct rt_thread *t, struct task_struc
 		rt_count(RT_C_MAP_UNKNOWN);
 	return map;
 }
+
+#else
+
+#define rt_map_changed(t, task, kind, pages) RT_MAP_ID_UNKNOWN
+#define rt_fault_keep(t, task) ((void)0)
+
+#endif
 
 #endif

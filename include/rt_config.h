@@ -16,6 +16,9 @@
 #define RT_MAX_MAPS 16384	  /* mapped files told apart */
 #define RT_NODE_SETS (1u << 16)	  /* node cache: sets of four, 16 bytes each: 4 MiB */
 #define RT_CODE_SETS (1u << 15)	  /* code cache: sets of four, 32 bytes each: 4 MiB */
+#define RT_POOL_SHADOWS 512	  /* where task storage is too small for shadows: threads that run Python; 32 MiB */
+#define RT_OLD_THREADS 16384	  /* before 5.17: threads followed at a time */
+#define RT_OLD_SHADOWS 512	  /* and those of them that run Python */
 #define RT_RING_BYTES (8u << 20)
 
 /* Which hooks tell that pages moved (option --mm-source). */
@@ -30,6 +33,7 @@ enum rt_mm_source {
 struct rt_config {
 	__rt_u32 cpus;		   /* possible CPUs */
 	__rt_u32 mm_source;	   /* enum rt_mm_source */
+	__rt_u32 shadow_pool;	   /* shadows lie in an array: task storage is too small for them here */
 	__rt_u32 split;		   /* counters are one per mm and one per task (up to 6.1), not per CPU */
 	__rt_u32 follow;	   /* descendants too */
 	__rt_u32 want_line_tables; /* of every code object, not only of those that the profile names */

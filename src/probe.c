@@ -19,7 +19,7 @@
 #include "log.h"
 #include "rt_config.h"
 
-#include "ramtrack.skel.h"
+#include "skel.h"
 
 #define FLUSH_AGE_NS 80000000ull /* a run older than this is sent at its thread's next event */
 #define FLUSH_HZ 20		 /* clock samples that only flush, when none are asked for */
@@ -29,7 +29,7 @@
 #define ASK_DOCTOR "; run: ramtrack-bpf doctor" /* how every refusal ends: it says what is missing, and why */
 
 struct rt_probe {
-	struct ramtrack *skel;
+	struct rt_skel *skel;
 	struct ring_buffer *ring;
 	rt_record_fn on_record;
 	void *ctx;
@@ -39,6 +39,8 @@ struct rt_probe {
 	bool split; /* the kernel's RSS counters are split per task */
 	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
 	bool mappings_refused; /* the verifier takes the programs without them only */
+	bool short_memlock; /* the limit on locked memory is low and could not be raised */
+	bool old;   /* the BPF object for kernels before 5.17 */
 	enum rt_mm_source source;
 	int stats_fd;
 	struct bpf_link **samples; /* one per CPU */
@@ -158,7 +160,7 @@ static void check_mappings(struct rt_probe *p)
 	bool wanted = p->config.mappings && !p->mappings_refused && p->source != RT_MM_TRACEPOINT;
 	struct btf *btf = wanted ? btf__load_vmlinux_btf() : NULL;
 
-	p->mappings = btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
+	p->mappings = !p->old && btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
 		      btf__find_by_name_kind(btf, "btf_trace_page_fault_kernel", BTF_KIND_TYPEDEF) > 0 &&
 		      btf__find_by_name_kind(btf, "btf_bpf_find_vma", BTF_KIND_TYPEDEF) > 0;
 	p->unmaps = p->mappings && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_start_locking", BTF_KIND_TYPEDEF) > 0;
@@ -190,7 +192,7 @@ static bool uses_rss_stat(const struct rt_probe *p)
 /* Loads only what this source needs: the rest may not even pass the verifier here. */
 static void select_programs(struct rt_probe *p)
 {
-	struct ramtrack *s = p->skel;
+	struct rt_skel *s = p->skel;
 
 	bpf_program__set_autoload(s->progs.rss_stat_btf, uses_rss_stat(p) && !p->raw);
 	bpf_program__set_autoload(s->progs.rss_stat_raw, uses_rss_stat(p) && p->raw);
@@ -206,7 +208,7 @@ static void select_programs(struct rt_probe *p)
 /* Hooks on faults are attached at once, to see whether they can be: nothing is followed yet. */
 static int attach_faults(struct rt_probe *p)
 {
-	struct ramtrack *s = p->skel;
+	struct rt_skel *s = p->skel;
 
 	switch (p->source) {
 	case RT_MM_FEXIT:
@@ -228,7 +230,7 @@ static int attach_faults(struct rt_probe *p)
 
 static int load(struct rt_probe *p)
 {
-	struct ramtrack *skel = ramtrack__open();
+	struct rt_skel *skel = rt_skel_open(p->old);
 	uint32_t cpus = (uint32_t)p->cpus;
 	int err;
 
@@ -244,18 +246,20 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.mappings = p->mappings;
 	if (!p->mappings)
 		bpf_map__set_max_entries(skel->maps.map_ids, 1);
-	bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
-	bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
-	bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
+	if (!p->old) {
+		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
+		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
+		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
+	}
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
 	bpf_map__set_max_entries(skel->maps.code_scratch, bpf_map__max_entries(skel->maps.code_scratch) * cpus);
 	skel->rodata->cfg.mm_source = p->source;
 	skel->rodata->cfg.split = p->split;
 	select_programs(p);
-	err = ramtrack__load(skel);
+	err = rt_skel_load(skel);
 	if (err) {
-		ramtrack__destroy(skel);
+		rt_skel_destroy(skel);
 		p->skel = NULL;
 	}
 	return err;
@@ -311,7 +315,7 @@ static int try_source(struct rt_probe *p, enum rt_mm_source source)
 	if (!err)
 		err = attach_faults(p);
 	if (err && p->skel) {
-		ramtrack__destroy(p->skel);
+		rt_skel_destroy(p->skel);
 		p->skel = NULL;
 	}
 	return err;
@@ -342,7 +346,30 @@ static int load_source(struct rt_probe *p)
 			     rt_mm_needs(forced), libbpf_said[0] ? "; libbpf: " : "", libbpf_said);
 		return RT_NO_FEATURE;
 	}
+	if (first == -EPERM && p->short_memlock && may_trace()) {
+		rt_log_error("loading the BPF programs: %s: kernels before 5.11 count BPF maps against the limit on locked memory, which is too low; run it as root, "
+			     "or after: ulimit -l unlimited" ASK_DOCTOR, strerror(-first));
+		return RT_NO_PRIVILEGE;
+	}
 	return bpf_refused("loading the BPF programs", first);
+}
+
+/* Kernels before 5.11 count maps against RLIMIT_MEMLOCK: what the larger ones take, for the message only. */
+#define MEMLOCK_BYTES (128ull << 20)
+
+static int choose_object(struct rt_probe *p)
+{
+	int which = rt_skel_probe();
+
+	if (which < 0) {
+		rt_log_error("kernel: it has no BPF ring buffer (BPF_MAP_TYPE_RINGBUF): boot Linux 5.10 or newer with CONFIG_BPF_SYSCALL=y" ASK_DOCTOR);
+		return RT_NO_FEATURE;
+	}
+	p->old = which || p->config.force_old;
+	p->short_memlock = !rt_skel_raise_memlock(MEMLOCK_BYTES);
+	if (p->old)
+		rt_log_detail("no bpf_loop or no task storage for tracing (Linux before 5.17): programs with bounded loops, threads in hash maps");
+	return RT_OK;
 }
 
 int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, void *ctx, struct rt_probe **out)
@@ -366,7 +393,9 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 	p->stats_fd = -1;
 	p->cpus = libbpf_num_possible_cpus();
 	p->split = split;
-	status = load_source(p);
+	status = choose_object(p);
+	if (!status)
+		status = load_source(p);
 	if (status) {
 		rt_probe_close(p);
 		return status;
@@ -390,7 +419,7 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 
 static void detach(struct rt_probe *p)
 {
-	struct ramtrack *s = p->skel;
+	struct rt_skel *s = p->skel;
 	struct bpf_link **links[] = {
 		&s->links.mm_fault_fexit, &s->links.mm_fault_kretprobe, &s->links.mm_fault_user, &s->links.mm_fault_kernel,
 		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
@@ -418,7 +447,7 @@ void rt_probe_close(struct rt_probe *p)
 	if (p->skel) {
 		detach(p);
 		ring_buffer__free(p->ring);
-		ramtrack__destroy(p->skel);
+		rt_skel_destroy(p->skel);
 	}
 	if (p->stats_fd >= 0)
 		close(p->stats_fd);
@@ -561,7 +590,7 @@ static int attach_samples(struct rt_probe *p)
 
 int rt_probe_attach(struct rt_probe *p)
 {
-	struct ramtrack *s = p->skel;
+	struct rt_skel *s = p->skel;
 	struct {
 		struct bpf_program *prog;
 		struct bpf_link **link;

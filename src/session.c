@@ -203,12 +203,13 @@ static int own_switch(void)
 static int open_kernel_side(struct session *s)
 {
 	const struct rt_opts *o = s->opts;
-	const char *raw = getenv("RAMTRACK_RSS_STAT");
+	const char *raw = getenv("RAMTRACK_RSS_STAT"), *object = getenv("RAMTRACK_BPF_OBJECT");
 	struct rt_probe_config pc = {
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
 		.mappings = o->mappings,
 		.mm_source = o->mm_source,
+		.force_old = object && !strcmp(object, "old"),
 		.force_raw = raw && !strcmp(raw, "raw"),
 		.sample_hz = o->sample_hz,
 	};
