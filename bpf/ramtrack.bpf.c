@@ -350,7 +350,8 @@ int setup_cpu(void *ctx)
 	return 0;
 }
 
-/* Sources on faults: what nobody's fault or system call has told of was done from outside. */
+/* Sources on faults: what nobody's fault or system call has told of was done from outside. Split counters: two threads' additions were mistaken for one another
+ * (rt_split_added), and the last of them is put right here. */
 static __always_inline void rt_settle_remote(struct rt_space *s, u32 slot)
 {
 	for (u32 k = 0; k < RT_KINDS; k++) {
@@ -358,10 +359,17 @@ static __always_inline void rt_settle_remote(struct rt_space *s, u32 slot)
 		u64 percpu = 0;
 		s64 count = 0, v;
 
-		if (rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu))
+		if (cfg.split) {
+			count = rt_split_count(s->mm, k);
+			v = 0;
+		} else if (!rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu)) {
+			v = rt_rescan(slot, percpu, k);
+		} else {
 			continue;
-		v = rt_rescan(slot, percpu, k);
+		}
 		v += count - rt_exchange(&s->acc[rt_slot_of(k)], count);
+		if (v)
+			rt_count(RT_C_RSS_ZERO);
 		rt_rss_note(s, k, v, &d);
 		if (d.pages)
 			rt_remote(s, RT_CAUSE_REMOTE, &d);
@@ -394,13 +402,13 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 		rt_emit_remote(s, c);
 	if (!*final) {
 		/* While events still come in: how far are the running sums from the counters? */
+		if (cfg.split || cfg.mm_source != RT_MM_RSS_STAT)
+			rt_settle_remote(s, slot);
 		if (cfg.split) { /* compare_tasks adds the tasks' parts */
 			for (u32 k = 0; k < RT_KINDS; k++)
-				s->drift[rt_slot_of(k)] = rt_split_count(s->mm, k) - s->acc[rt_slot_of(k)];
+				s->drift[rt_slot_of(k)] = 0;
 			return 0;
 		}
-		if (cfg.mm_source != RT_MM_RSS_STAT)
-			rt_settle_remote(s, slot);
 		if (!rt_rss_exact(s->mm, s, RT_SLOT_NONE, &exact)) {
 #pragma unroll
 			for (int k = 0; k < RT_KINDS; k++)

@@ -610,7 +610,7 @@ int rt_probe_attach(struct rt_probe *p)
 	};
 
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
-		if (!bpf_program__autoload(hooks[i].prog))
+		if (!hooks[i].prog || !bpf_program__autoload(hooks[i].prog))
 			continue;
 		*hooks[i].link = bpf_program__attach(hooks[i].prog);
 		if (!*hooks[i].link)
