@@ -38,14 +38,14 @@ PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
 
-.PHONY: all demo test test-unit test-host test-e2e test-vllm check-profile bench install deps clean help
+.PHONY: all demo test test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/ramtrack-bpf $(B)/pyprobe
 
 help:
 	@sed -n '3,7s/^# \{0,1\}//p' Makefile
-	@echo "  make test-unit | test-host | test-e2e | test-vllm | check-profile | bench | install PREFIX= DESTDIR= | clean"
+	@echo "  make test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
 
 $(B):
 	mkdir -p $(B) $(B)/san
@@ -103,6 +103,7 @@ clean:
 
 DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev gcc g++ libc6-dev pkg-config python3
 TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev python3-venv util-linux procps
+VMDEPS   := qemu-system-x86 busybox-static cpio xz-utils zstd
 
 deps:
 	@tools/install-deps.sh $(DEPS)
@@ -159,6 +160,16 @@ test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk $(B)/hos
 
 test-vllm: test-deps all
 	@tests/run.sh vllm
+
+# Kernels of Debian's releases in emulated machines; VM_KERNELS="6.1 6.12" for some of them.
+test-vm: test-deps
+	@tools/install-deps.sh $(VMDEPS)
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/vm/matrix.py $(VM_KERNELS)
+
+# The same, and its table into docs/kernels.md.
+kernels-doc: test-vm
+	@$(PYTHON) tests/vm/kernels_doc.py docs/kernels.md
 
 check-profile: $(B)/pyprobe
 	$(PYTHON) tools/check_profile.py --profile profiles/vllm.yaml --pyprobe $(B)/pyprobe --docs docs/vllm.md

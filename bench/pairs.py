@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What tracing costs: pairs of traced and untraced runs, one after the other in one session, and the ratio of their medians.
 
-    pairs.py [--rounds N] [vllm] [imports] [faults]
+    pairs.py [--rounds N] [--with OPTIONS] [vllm] [imports] [faults]
 
 vllm     a real `vllm serve` from its start to the first 200 of /health (tests/vllm's cached installation)
 imports  the imports of vLLM's API server alone
 faults   a start-up that does little else than fault pages in and give them back
+With --with='--no-mappings' each round has one more run, traced with these options.
 Also printed: BPF run time by program and the tracer's own memory. Times are those of this machine; only the ratios mean something elsewhere.
 """
 import argparse
@@ -34,11 +35,11 @@ def vllm_kit():
 
 
 class Tracer:
-    """The tool on a process, from right after its start; None: untraced."""
+    """The tool on a process, from right after its start, with some options; `traced` None: untraced."""
 
-    def __init__(self, pid, out):
+    def __init__(self, pid, out, options):
         self.json = out / 'json'
-        self.tool = subprocess.Popen([TOOL, '-q', '-p', str(pid), '-j', str(self.json), '-o', str(out / 'log')],
+        self.tool = subprocess.Popen([TOOL, '-q', '-p', str(pid), '-j', str(self.json), '-o', str(out / 'log'), *options],
                                      stdout=subprocess.DEVNULL)
 
     def finish(self):
@@ -53,7 +54,7 @@ def run_vllm(kit, traced):
     with tempfile.TemporaryDirectory() as d:
         begin = time.monotonic()
         server, port = kit.serve(kit.CACHE, 'tiny', model)
-        tracer = Tracer(server.pid, pathlib.Path(d)) if traced else None
+        tracer = Tracer(server.pid, pathlib.Path(d), traced) if traced is not None else None
         assert kit.wait_ready(server, port)
         took = time.monotonic() - begin
         summary = tracer.finish() if tracer else None
@@ -100,8 +101,8 @@ def run_program(python, text, traced):
         program.write_text(text)
         p = subprocess.Popen([python, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                              env=env)
-        tracer = Tracer(p.pid, pathlib.Path(d)) if traced else None
-        time.sleep(1.5 if traced else 0.2)  # attached
+        tracer = Tracer(p.pid, pathlib.Path(d), traced) if traced is not None else None
+        time.sleep(0.2 if traced is None else 1.5)  # attached
         p.stdin.write('\n')
         p.stdin.flush()
         took = float(p.stdout.readline())
@@ -109,10 +110,10 @@ def run_program(python, text, traced):
         return took, tracer.finish() if tracer else None
 
 
-def show(name, plain, traced, summary):
+def show(name, limit, plain, traced, summary):
     ratio = statistics.median(traced) / statistics.median(plain)
     print(f'{name}: untraced {statistics.median(plain):.2f} s {[round(t, 2) for t in plain]}, '
-          f'traced {statistics.median(traced):.2f} s {[round(t, 2) for t in traced]}: {ratio:.3f}x (limit {LIMIT[name]}x)')
+          f'traced {statistics.median(traced):.2f} s {[round(t, 2) for t in traced]}: {ratio:.3f}x (limit {limit}x)')
     me = summary['self']
     print(f"  last traced run: BPF {me['bpf_ns'] / 1e9:.2f} s in {me['bpf_runs']} runs, tracer {me['user_ns'] / 1e9:.2f} s user "
           f"{me['sys_ns'] / 1e9:.2f} s system, its RSS {me.get('rss_bytes', 0) / 2**20:.1f} MiB, maps {me.get('map_bytes', 0) / 2**20:.1f} MiB")
@@ -124,6 +125,7 @@ def show(name, plain, traced, summary):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=4)
+    parser.add_argument('--with', action='append', default=[], dest='more', metavar='OPTIONS')
     parser.add_argument('what', nargs='*', default=[])
     args = parser.parse_args()
     what = args.what or ['vllm', 'imports', 'faults']
@@ -137,16 +139,18 @@ def main():
     venv = str(kit.CACHE / 'venv/bin/python')
     runs = {'vllm': lambda traced: run_vllm(kit, traced), 'imports': lambda traced: run_program(venv, IMPORTS, traced),
             'faults': lambda traced: run_program(sys.executable, FAULTS, traced)}
+    kinds = [None, []] + [option.split() for option in args.more]
     for name in what:
-        runs[name](False)  # page cache
-        plain, traced, summary = [], [], None
+        runs[name](None)  # page cache
+        times, summaries = [[] for _ in kinds], [None] * len(kinds)
         for i in range(args.rounds):
-            order = (False, True) if i % 2 == 0 else (True, False)
-            for t in order:
-                took, s = runs[name](t)
-                (traced if t else plain).append(took)
-                summary = s or summary
-        show(name, plain, traced, summary)
+            order = list(range(len(kinds)))
+            for k in order if i % 2 == 0 else reversed(order):
+                took, summary = runs[name](kinds[k])
+                times[k].append(took)
+                summaries[k] = summary
+        for k in range(1, len(kinds)):
+            show(' '.join([name, *kinds[k]]), LIMIT[name], times[0], times[k], summaries[k])
 
 
 main()

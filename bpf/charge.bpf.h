@@ -7,6 +7,7 @@
 
 #include "look.bpf.h"
 #include "thread.bpf.h"
+#include "vma.bpf.h"
 
 /* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
 static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
@@ -169,6 +170,8 @@ static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, u32 kind
 		return v ? rt_others_changed(s, slot, kind, v) : 0;
 	if (v) {
 		rt_rss_note(s, kind, v, &t->delta);
+		if (cfg.mappings) /* before the look, which may run into faults of its own */
+			t->delta.map = rt_map_changed(t, task, kind, v);
 		rt_own(t, s);
 	}
 	t->busy = 0;
@@ -202,6 +205,8 @@ static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog,
 		rt_rss_note(s, k, v, &t->delta);
 		t->delta.prog = prog;
 		rt_count(RT_C_RSS_EVENTS);
+		if (cfg.mappings)
+			t->delta.map = rt_map_changed(t, task, k, v);
 		rt_own(t, s);
 	}
 	t->busy = 0;
@@ -215,27 +220,32 @@ static __always_inline void rt_poll_first(struct rt_thread *t, struct rt_space *
 		rt_poll(t, s, prog, 0);
 }
 
-/* A fault of the current thread is over (tracepoints: the last one is). */
-static __always_inline int rt_fault_done(void)
+/* A fault of the current thread is over; `before`: the next one begins (tracepoints), and the last one's pages are seen. */
+static __always_inline int rt_fault_done(bool before)
 {
 	struct task_struct *task = rt_current_task();
 	struct rt_thread *t = rt_thread_of(task);
-	struct rt_space *s;
-	u64 faults;
+	struct rt_space *s = t ? rt_thread_space(t) : NULL;
+	u64 min, maj;
 
-	if (!t)
-		return 0;
-	s = rt_thread_space(t);
 	if (!s)
 		return 0;
-	faults = rt_of(task, min_flt) + rt_of(task, maj_flt);
-	if (faults != t->faults) { /* not the first half of a major one */
+	min = rt_of(task, min_flt) - t->min_flt;
+	maj = rt_of(task, maj_flt) - t->maj_flt;
+	if (min + maj) { /* else the first half of a major one */
 		rt_count(RT_C_FAULTS);
-		if (t->faults && faults - t->faults > 1)
-			rt_count_add(RT_C_FAULTS_MISSED, faults - t->faults - 1);
-		t->faults = faults;
+		if (min + maj > 1)
+			rt_count_add(RT_C_FAULTS_MISSED, min + maj - 1);
 	}
-	return rt_poll(t, s, RT_PROG_RSS, 0);
+	t->min_flt += min;
+	t->maj_flt += maj;
+	if (!before) {
+		t->min_now = min;
+		t->maj_now = maj;
+	}
+	rt_poll(t, s, RT_PROG_RSS, 0);
+	t->min_now = t->maj_now = 0;
+	return 0;
 }
 
 #endif

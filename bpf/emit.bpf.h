@@ -70,12 +70,14 @@ static __always_inline void rt_emit_run(struct rt_thread *t, struct rt_run *run,
 	}
 	r->max_pages = run->max_pages;
 	r->reused = run->reused;
-	r->minflt = rt_of(task, min_flt) - run->min_flt;
-	r->majflt = rt_of(task, maj_flt) - run->maj_flt;
+	r->minflt = rt_of(task, min_flt) - t->min_now - run->min_flt;
+	r->majflt = rt_of(task, maj_flt) - t->maj_now - run->maj_flt;
 	r->node = run->node;
 	r->cause = RT_CAUSE_SELF;
 	r->flags = run->flags;
 	r->events = run->events;
+	r->map = run->map;
+	r->pad = 0;
 	bpf_ringbuf_submit(r, rt_wakeup());
 }
 
@@ -108,6 +110,8 @@ static __always_inline void rt_emit_remote(struct rt_space *s, u32 cause)
 		r->cause = cause;
 		r->flags = 0;
 		r->events = m->events;
+		r->map = RT_MAP_ID_UNKNOWN;
+		r->pad = 0;
 		bpf_ringbuf_submit(r, rt_wakeup());
 	}
 	__builtin_memset(m, 0, sizeof(*m));

@@ -55,26 +55,84 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 #define PF_KTHREAD 0x00200000
 #define SIGNAL_GROUP_EXIT 0x00000004
 
+/* arch/x86/include/asm/thread_info.h */
+#define TS_COMPAT 0x0002
+
+/* include/uapi/linux/magic.h, stat.h, mman.h */
+#define TMPFS_MAGIC 0x01021994
+#define S_IFMT 00170000
+#define S_IFREG 0100000
+#define MAP_SHARED 0x01
+#define MAP_FIXED 0x10
+#define MAP_ANONYMOUS 0x20
+
 #ifndef RT_HOST
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 #endif
 
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
 };
 
 struct inode {
+	u16 i_mode;
 	unsigned long i_ino;
+	u32 i_generation;
 	struct super_block *i_sb;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
 };
 
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct percpu_counter { /* mm_struct.rss_stat from 6.2 on: f1a7941243c1 */
 	s64 count;
 	s32 *counters;
+};
+
+struct maple_tree { /* from 6.1 on: d4af56c5c7c6 */
+	void *ma_root;
+};
+
+enum {
+	RT_MAPLE_LEAF = 1, /* and RANGE 2: 15 pivots, 16 slots */
+	RT_MAPLE_ARANGE = 3, /* 9 pivots, 10 slots */
+	RT_MAPLE_NODE = 256,
 };
 
 typedef struct {
@@ -103,10 +161,36 @@ struct list_head {
 };
 
 struct mm_struct {
+	struct maple_tree mm_mt;
 	struct percpu_counter rss_stat[4];
 	unsigned long start_code;
 	unsigned long arg_start, arg_end;
+	unsigned long start_brk, brk, start_stack;
 	struct file *exe_file;
+};
+
+/* Moves with every change to the set of mappings: 5e31275cc997 (6.4) as a number, 03a001b156d2 (6.13) as a sequence count. */
+struct mm_struct___number {
+	int mm_lock_seq;
+};
+
+typedef struct seqcount {
+	unsigned int sequence;
+} seqcount_t;
+
+struct mm_struct___seqcount {
+	seqcount_t mm_lock_seq;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	struct mm_struct *vm_mm;
+	struct file *vm_file;
+};
+
+struct thread_info {
+	u32 status;
 };
 
 struct thread_struct {
@@ -124,6 +208,7 @@ struct signal_struct {
 };
 
 struct task_struct {
+	struct thread_info thread_info;
 	int pid;
 	int tgid;
 	unsigned int flags;
@@ -135,6 +220,8 @@ struct task_struct {
 	char comm[16];
 	unsigned long min_flt;
 	unsigned long maj_flt;
+	int pagefault_disabled;
+	struct files_struct *files;
 	u64 start_time;
 	struct thread_struct thread;
 };
@@ -160,9 +247,12 @@ struct linux_binprm {
 
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {
+	unsigned long r10;
+	unsigned long r8;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;
+	unsigned long orig_ax;
 	unsigned long sp;
 	unsigned long ip;
 };

@@ -110,7 +110,7 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 
 	}
 	s->mm = key;
 	bpf_map_update_elem(&space_index, &key, &slot, BPF_ANY);
-	__sync_fetch_and_add(&globals.space_epoch, 1);
+	rt_fetch_add(&globals.space_epoch, 1);
 	return slot;
 }
 
@@ -261,9 +261,10 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	t->tstate = 0;
 	t->none_head = 0;
 	t->busy = 0;
-	t->faults = 0;
 	if (cfg.split)
 		rt_split_join(t, s, task);
+	t->fault_ip = t->gone_addr = 0;
+	__builtin_memset(t->vma, 0, sizeof(t->vma));
 	sh = rt_shadow_of(task, t);
 	if (sh)
 		sh->depth = 0;

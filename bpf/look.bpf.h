@@ -18,14 +18,14 @@ static __noinline int rt_bin_check(struct rt_space *s)
 	u32 epoch = READ_ONCE(globals.bins_epoch);
 
 	if (s->bins_epoch == epoch + 1)
-		return 0;
+		rt_return_nothing();
 	s->bins_epoch = epoch + 1;
 	bin = bpf_map_lookup_elem(&bins, &key);
 	if (!bin)
-		return 0;
+		rt_return_nothing();
 	s->pyoff = bin->pyoff;
 	s->py_state = bin->kind == RT_BIN_NONE ? RT_PY_NONE : RT_PY_PENDING;
-	return 0;
+	rt_return_nothing();
 }
 
 struct rt_linkmap {
@@ -256,14 +256,15 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->max_pages = run->before[RT_FILE] + run->before[RT_ANON] + run->before[RT_SHMEM];
 	run->reused = 0;
 	run->node = seen->node;
+	run->map = d->map;
 	run->epoch = s->epoch;
 	run->flags = seen->flags | how;
 	run->active = 1;
 	run->dirty = edge;
 	run->events = 0;
 	run->slot = slot;
-	run->min_flt = rt_of(task, min_flt);
-	run->maj_flt = rt_of(task, maj_flt);
+	run->min_flt = rt_of(task, min_flt) - t->min_now;
+	run->maj_flt = rt_of(task, maj_flt) - t->maj_now;
 }
 
 /* Charges t->delta (or just notes the look, if it moved no page) to what was seen. */
@@ -283,11 +284,11 @@ static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64
 	}
 	t->sig = seen->sig;
 	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
-	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags) {
+	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags || (run->events && run->map != d->map)) {
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
 		if (edge)
-			__sync_fetch_and_add(&s->epoch, 1);
+			rt_fetch_add(&s->epoch, 1);
 		rt_run_begin(t, s, slot, task, now, seen, d, edge);
 	}
 	run->last_ns = now;
@@ -296,6 +297,7 @@ static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64
 		u64 total = rt_total(s);
 
 		run->dirty = 1;
+		run->map = d->map;
 		run->events++;
 		run->delta[rt_slot_of(k)] += (s32)d->pages;
 		run->reused += d->reused;
@@ -304,7 +306,7 @@ static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64
 		if (total > run->max_pages)
 			run->max_pages = total;
 	}
-	return 0;
+	rt_return_nothing();
 }
 
 #ifndef RT_OLD_KERNEL

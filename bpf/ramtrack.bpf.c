@@ -72,30 +72,54 @@ int rss_stat_raw(u64 *ctx)
 	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
 
+#ifndef RT_OLD_KERNEL
+
+/* Where a page fault is: noted for the change of RSS that comes of it. */
+SEC("tp_btf/page_fault_user")
+int BPF_PROG(fault_user, unsigned long address, struct pt_regs *regs, unsigned long error_code)
+{
+	return rt_fault_note(address, regs->ip);
+}
+
+SEC("tp_btf/page_fault_kernel")
+int BPF_PROG(fault_kernel, unsigned long address, struct pt_regs *regs, unsigned long error_code)
+{
+	return rt_fault_in_kernel(address);
+}
+
+/* Comes before the lock is taken, when what a system call is about to unmap can still be looked up. */
+SEC("tp_btf/mmap_lock_start_locking")
+int BPF_PROG(mmap_locking, struct mm_struct *mm)
+{
+	return rt_unmapping();
+}
+
+#endif
+
 /* handle_mm_fault, mm/memory.c: every fault of a user page, also those that the kernel makes for somebody (pinning, MAP_POPULATE). */
 SEC("fexit/handle_mm_fault")
 int mm_fault_fexit(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(false);
 }
 
 SEC("kretprobe/handle_mm_fault")
 int mm_fault_kretprobe(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(false);
 }
 
 /* Where there is nothing else: at a fault the pages of the one before are seen. */
 SEC("tp_btf/page_fault_user")
 int mm_fault_user(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(true);
 }
 
 SEC("tp_btf/page_fault_kernel")
 int mm_fault_kernel(void *ctx)
 {
-	return rt_fault_done();
+	return rt_fault_done(true);
 }
 
 /* Pages go, and come without a fault, inside system calls. */
@@ -152,6 +176,8 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 
 	if (!t || !rt_of(prev, mm))
 		return 0;
+	if (cfg.mappings)
+		rt_fault_keep(t, (u64)prev);
 	if (t->busy) {
 		rt_count(RT_C_SHADOW_BUSY);
 		return 0;
@@ -278,7 +304,7 @@ int compare_tasks(struct bpf_iter__task *ctx)
 	if (!s)
 		return 0;
 	for (u32 k = 0; k < RT_KINDS; k++)
-		__sync_fetch_and_add(&s->drift[rt_slot_of(k)], (s64)rt_split_part(task, k) - t->cache[rt_slot_of(k)]);
+		rt_fetch_add(&s->drift[rt_slot_of(k)], (s64)rt_split_part(task, k) - t->cache[rt_slot_of(k)]);
 	return 0;
 }
 
@@ -324,7 +350,8 @@ int setup_cpu(void *ctx)
 	return 0;
 }
 
-/* Sources on faults: what nobody's fault or system call has told of was done from outside. */
+/* Sources on faults: what nobody's fault or system call has told of was done from outside. Split counters: two threads' additions were mistaken for one another
+ * (rt_split_added), and the last of them is put right here. */
 static __always_inline void rt_settle_remote(struct rt_space *s, u32 slot)
 {
 	for (u32 k = 0; k < RT_KINDS; k++) {
@@ -332,10 +359,17 @@ static __always_inline void rt_settle_remote(struct rt_space *s, u32 slot)
 		u64 percpu = 0;
 		s64 count = 0, v;
 
-		if (rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu))
+		if (cfg.split) {
+			count = rt_split_count(s->mm, k);
+			v = 0;
+		} else if (!rt_mm_counter_read((struct mm_struct *)s->mm, k, &count, &percpu)) {
+			v = rt_rescan(slot, percpu, k);
+		} else {
 			continue;
-		v = rt_rescan(slot, percpu, k);
+		}
 		v += count - rt_exchange(&s->acc[rt_slot_of(k)], count);
+		if (v)
+			rt_count(RT_C_RSS_ZERO);
 		rt_rss_note(s, k, v, &d);
 		if (d.pages)
 			rt_remote(s, RT_CAUSE_REMOTE, &d);
@@ -368,13 +402,13 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 		rt_emit_remote(s, c);
 	if (!*final) {
 		/* While events still come in: how far are the running sums from the counters? */
+		if (cfg.split || cfg.mm_source != RT_MM_RSS_STAT)
+			rt_settle_remote(s, slot);
 		if (cfg.split) { /* compare_tasks adds the tasks' parts */
 			for (u32 k = 0; k < RT_KINDS; k++)
-				s->drift[rt_slot_of(k)] = rt_split_count(s->mm, k) - s->acc[rt_slot_of(k)];
+				s->drift[rt_slot_of(k)] = 0;
 			return 0;
 		}
-		if (cfg.mm_source != RT_MM_RSS_STAT)
-			rt_settle_remote(s, slot);
 		if (!rt_rss_exact(s->mm, s, RT_SLOT_NONE, &exact)) {
 #pragma unroll
 			for (int k = 0; k < RT_KINDS; k++)

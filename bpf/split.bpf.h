@@ -14,7 +14,7 @@
 #ifndef RT_SPLIT_BPF_H
 #define RT_SPLIT_BPF_H
 
-#define RT_FOLD_SLACK 256 /* pages: below a huge page, above what other threads can have folded meanwhile as a rule */
+#define RT_HUGE_PAGES 512 /* base pages of a huge one: HPAGE_PMD_NR on x86-64 */
 
 /* MM_FILEPAGES 0, MM_ANONPAGES 1, MM_SHMEMPAGES 3 */
 static __always_inline u32 rt_member_of(u32 kind)
@@ -48,7 +48,7 @@ static __always_inline void rt_split_join(struct rt_thread *t, struct rt_space *
 
 		t->cache[rt_slot_of(k)] = part;
 		if (part)
-			__sync_fetch_and_add(&s->sum[rt_slot_of(k)], (s64)part);
+			rt_fetch_add(&s->sum[rt_slot_of(k)], (s64)part);
 	}
 }
 
@@ -62,22 +62,31 @@ static __always_inline s64 rt_split_poll(struct rt_thread *t, struct task_struct
 	return v;
 }
 
-/* The mm's counter of `kind` is now `count`: how many pages moved? `t` is the current thread if the address space is its own. If it is folding, its part is still
- * there: the kernel clears it after this (mm/memory.c, sync_mm_rss). */
+/*
+ * The mm's counter of `kind` is now `count`: how many pages moved? `t` is the current thread if the address space is its own.
+ *
+ * If it is folding, its part is still there: the kernel clears it after this (sync_mm_rss), and the part says how much it is, whatever other threads do meanwhile.
+ * Everything else adds to the counter when the part is zero (add_mm_rss_vec folds first), but for a huge page, which is added as it is.
+ *
+ * For what is not folded the counter is read anew: of two threads that add at a time, the one whose event comes first takes both changes, and the other none, rather
+ * than both and back. A fold that another thread is in the middle of is taken as well; its own event puts `acc` ahead by that, and the next one of this kind, or
+ * the end of the run, takes it back.
+ */
 static __always_inline s64 rt_split_added(struct rt_space *s, struct rt_thread *t, struct task_struct *task, u32 kind, s64 count)
 {
 	s64 v = count - s->acc[rt_slot_of(kind)];
 
-	if (t) {
-		s64 part = rt_split_part(task, kind), off = v - part;
+	if (t && v != RT_HUGE_PAGES && v != -RT_HUGE_PAGES) {
+		s64 part = rt_split_part(task, kind);
 
-		if (part && off < RT_FOLD_SLACK && off > -RT_FOLD_SLACK) {
+		if (part) {
 			v = part - t->cache[rt_slot_of(kind)];
 			t->cache[rt_slot_of(kind)] = 0;
 			rt_fetch_add(&s->acc[rt_slot_of(kind)], part);
 			return v;
 		}
 	}
+	count = rt_split_count(s->mm, kind);
 	return count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 }
 

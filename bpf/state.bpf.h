@@ -38,6 +38,17 @@
 		at_;                                          \
 	})
 #define barrier() asm volatile("" ::: "memory")
+/* The end of a function whose result nobody asks for: compilers leave in r0 what is there, and verifiers refuse a pointer there. */
+#define rt_return_nothing()                     \
+	do {                                    \
+		rt_clear_r0();                  \
+		return 0;                       \
+	} while (0)
+#ifdef RT_HOST
+#define rt_clear_r0()
+#else
+#define rt_clear_r0() asm volatile("r0 = 0" ::: "r0")
+#endif
 
 const volatile struct rt_config cfg = {};
 struct rt_globals globals = {};
@@ -142,6 +153,8 @@ struct rt_cpu {
 	u32 last_epoch;
 	u64 offset;
 	u64 tmp;
+	/* the last page fault that began on this CPU: whose (task_struct), where, at which instruction of user space */
+	u64 fault_task, fault_addr, fault_ip;
 };
 
 struct {
@@ -163,6 +176,7 @@ struct rt_run {
 	u32 gained[RT_KIND_SLOTS];
 	u32 reused;
 	u32 node;
+	u32 map;
 	u32 epoch;
 	u16 flags;
 	u8 active; /* something is in it that was not sent */
@@ -178,10 +192,21 @@ struct rt_delta {
 	s64 before[RT_KINDS];
 	u32 reused;
 	u32 kind;
+	u32 map; /* mapping that the pages belong to */
 	u32 prog; /* enum rt_prog_kind: who found it */
 };
 
 #define RT_TSTATE_BYTES 128 /* of a PyThreadState: its frame and its thread_id lie so near */
+
+/* A mapping that an address was looked up in: valid while the address space's mm_lock_seq is `seq`. */
+struct rt_vma {
+	u64 start, size;
+	u64 seq;
+	u32 map;
+	u32 pad;
+};
+
+#define RT_VMAS 16 /* by address: a power of two */
 
 /* What a look saw. */
 struct rt_seen {
@@ -205,12 +230,20 @@ struct rt_thread {
 	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
 	u64 tstate_bytes[RT_TSTATE_BYTES / 8]; /* a look's, and its change: too much for the programs' stack */
 	struct rt_delta delta;
-	u64 faults; /* sources on faults: the task's number of faults at the last one seen */
+	/* Sources on faults: the task's faults at the last end of one, and how many of them the one that is just ending is: not the work of what was before it. */
+	u64 min_flt, maj_flt;
+	u32 min_now, maj_now;
 	struct rt_run run;
-#ifdef RT_OLD_KERNEL /* storage.bpf.h */
+	/* mappings (vma.bpf.h) */
+	u64 fault_addr, fault_ip; /* of rt_cpu, kept while the thread is off its CPU */
+	u64 gone_addr;		  /* argument of the system call that is about to unmap, and what is mapped there */
+	u32 gone_map;
+	u32 pad;
+	struct rt_vma vma[RT_VMAS];
+	u32 shadow; /* storage.bpf.h: number plus one, 0: none yet */
+#ifdef RT_OLD_KERNEL
 	u64 start; /* when the task began */
 	u32 key;
-	u32 shadow; /* index plus one, 0: none yet */
 	struct rt_seen seen; /* last */
 	u64 find_interp, find_tstate, find_fsbase, find_found; /* search for the thread state in progress */
 #endif
@@ -379,6 +412,39 @@ struct {
 	__type(key, u32);
 	__type(value, struct rt_code_set);
 } code_cache SEC(".maps");
+
+/* ---- mapped files: which were sent ---- */
+
+struct rt_map_key {
+	u64 dev;
+	u64 ino;
+	u32 generation; /* of the inode: its number comes back */
+	u32 kind;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, RT_MAX_MAPS); /* 1 without mappings, set before loading */
+	__type(key, struct rt_map_key);
+	__type(value, u32);
+} map_ids SEC(".maps");
+
+struct rt_map_scratch { /* what would be too much for the stack */
+	struct rt_map_key key;
+	u64 dentry, mount; /* the path's component that comes next */
+	u32 len;	   /* of name[] so far */
+	u32 whole;
+	struct rt_rec_map rec;
+	u8 name[RT_MAP_NAME_MAX];
+	u64 node[32]; /* of the tree of mappings */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rt_map_scratch);
+} map_scratch SEC(".maps");
 
 /* ---- way out ---- */
 

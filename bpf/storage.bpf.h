@@ -25,9 +25,23 @@ struct {
 	__type(value, struct rt_shadow);
 } shadows SEC(".maps");
 
+/* From 7.2 on, task storage holds no more than some kilobytes: there shadows are the elements of an array, all allocated at the start, and a thread keeps the
+ * number of its own plus one until its exit (cfg.shadow_pool). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RT_POOL_SHADOWS); /* 1 where task storage will do */
+	__type(key, u32);
+	__type(value, struct rt_shadow);
+} shadow_pool SEC(".maps");
+
+/* Numbers of shadows that no thread has; user space puts all of them there first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, RT_POOL_SHADOWS);
+	__uint(value_size, sizeof(u32));
+} free_shadows SEC(".maps");
+
 #define rt_thread_of(task) ((struct rt_thread *)bpf_task_storage_get(&threads, task, NULL, 0))
-#define rt_shadow_of(task, t) ((struct rt_shadow *)bpf_task_storage_get(&shadows, task, NULL, 0))
-#define rt_thread_drop(task) (0)
 /* Once more where the kernel's reserve of such blocks was empty: the failed request has just had it refilled, in an interrupt. */
 #define rt_storage_make(map, task)                                                                             \
 	({                                                                                                     \
@@ -38,10 +52,55 @@ struct {
 		made_;                                                                                         \
 	})
 #define rt_thread_make(task) ((struct rt_thread *)rt_storage_make(&threads, task))
-#define rt_shadow_make(task, t, space) ((struct rt_shadow *)rt_storage_make(&shadows, task))
-/* While memory can be had, before the first look. */
+
+static __always_inline struct rt_shadow *rt_shadow_of(struct task_struct *task, struct rt_thread *t)
+{
+	u32 key = t->shadow - 1;
+
+	if (!cfg.shadow_pool)
+		return bpf_task_storage_get(&shadows, task, NULL, 0);
+	return t->shadow ? bpf_map_lookup_elem(&shadow_pool, &key) : NULL;
+}
+
+/* Only the thread itself asks for its shadow, or who holds it at its switch or its fork: no two at a time. */
+static __always_inline struct rt_shadow *rt_shadow_make(struct task_struct *task, struct rt_thread *t, struct rt_space *s)
+{
+	struct rt_shadow *sh;
+	u32 key = 0;
+
+	if (!cfg.shadow_pool)
+		return rt_storage_make(&shadows, task);
+	if (t->shadow)
+		return rt_shadow_of(task, t);
+	if (bpf_map_pop_elem(&free_shadows, &key))
+		return NULL;
+	t->shadow = key + 1;
+	sh = bpf_map_lookup_elem(&shadow_pool, &key);
+	if (sh) {
+		sh->depth = 0;
+		sh->gap = 0;
+		sh->root = 0;
+		sh->n_volatile = 0;
+	}
+	return sh;
+}
+
+static __always_inline int rt_thread_drop(struct task_struct *task)
+{
+	struct rt_thread *t = cfg.shadow_pool ? rt_thread_of(task) : NULL;
+	u32 shadow;
+
+	if (!t || !t->shadow)
+		return 0;
+	shadow = t->shadow - 1;
+	t->shadow = 0;
+	bpf_map_push_elem(&free_shadows, &shadow, 0);
+	return 0;
+}
+
 #define rt_space_number(s, index) ((void)0)
-#define rt_shadow_early(task) bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE)
+/* While memory can be had, before the first look. */
+#define rt_shadow_early(task) (cfg.shadow_pool ? NULL : bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE))
 
 #else /* RT_OLD_KERNEL */
 

@@ -13,7 +13,7 @@ static __always_inline void rt_space_free(struct rt_space *s)
 
 	bpf_map_delete_elem(&space_index, &mm);
 	s->mm = 0;
-	__sync_fetch_and_add(&globals.space_epoch, 1);
+	rt_fetch_add(&globals.space_epoch, 1);
 }
 
 static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image, u32 birth)
@@ -32,6 +32,8 @@ static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task,
 	t->space_image = s ? s->image : image;
 	t->tid = rt_of(task, pid);
 	t->told = 1;
+	t->min_flt = rt_of(task, min_flt);
+	t->maj_flt = rt_of(task, maj_flt);
 	return t;
 }
 

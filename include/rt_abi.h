@@ -54,6 +54,7 @@ enum rt_type {
 	RT_REC_RUN = 8,		/* consecutive RSS changes (or looks) of one thread at one node */
 	RT_REC_SNAP = 9,	/* exact counters of an address space, asked for by user space */
 	RT_REC_META = 10,	/* from user space: name, executable, ... of an image */
+	RT_REC_MAP = 11,	/* a mapping that runs will name, once */
 	RT_REC_OPENING = 12,	/* from user space: what an image held when it was attached to, one mapping's name */
 	RT_REC_ARGS = 13,	/* while a process is waited for: the command line of an exec; never comes to the core */
 };
@@ -200,8 +201,52 @@ struct rt_rec_run {
 	__rt_u16 cause; /* enum rt_cause */
 	__rt_u16 flags; /* enum rt_run_flags */
 	__rt_u32 events;
+	__rt_u32 map; /* whose pages: rt_rec_map.id or enum rt_map_id */
+	__rt_u32 pad;
 };
-static_assert(sizeof(struct rt_rec_run) == 120, "rt_rec_run");
+static_assert(sizeof(struct rt_rec_run) == 128, "rt_rec_run");
+
+/* What a mapping is. */
+enum rt_map_kind {
+	RT_MAP_UNKNOWN = 0,
+	RT_MAP_FILE = 1,  /* a file; also its pages that were written to and so became private copies */
+	RT_MAP_HEAP = 2,  /* brk */
+	RT_MAP_STACK = 3, /* of the main thread */
+	RT_MAP_ANON = 4,  /* private anonymous memory: malloc, tensors, threads' stacks */
+	RT_MAP_SHMEM = 5, /* tmpfs: /dev/shm, memfd, SYSV; shared anonymous memory */
+	RT_MAP_KINDS = 6,
+};
+
+/* Mappings that need no record; those with one have higher numbers. */
+enum rt_map_id {
+	RT_MAP_ID_UNKNOWN = 0,
+	RT_MAP_ID_HEAP = 1,
+	RT_MAP_ID_STACK = 2,
+	RT_MAP_ID_ANON = 3,
+	RT_MAP_ID_SHARED = 4, /* shared anonymous: "/dev/zero (deleted)" in /proc/PID/maps, where pinned memory is */
+	RT_MAP_ID_FILES = 5,  /* files, tmpfs files, of which there are too many to tell apart */
+	RT_MAP_ID_SHMEMS = 6,
+	RT_MAP_ID_FIRST = 16,
+};
+
+enum rt_map_flags {
+	RT_MAP_CUT = 1, /* the outer components of the path are missing */
+};
+
+#define RT_MAP_NAME_MAX 768
+
+/* A file or tmpfs file; the same file again under another number is possible. Followed by len bytes: the components of its path, innermost first, each
+ * with a NUL behind it; padding. Hostile bytes. */
+struct rt_rec_map {
+	struct rt_hdr h;
+	__rt_u32 id;	/* at least RT_MAP_ID_FIRST, never reused */
+	__rt_u32 kind;	/* enum rt_map_kind */
+	__rt_u64 dev;	/* as in rt_rec_proc */
+	__rt_u64 ino;
+	__rt_u32 flags; /* enum rt_map_flags */
+	__rt_u32 len;
+};
+static_assert(sizeof(struct rt_rec_map) == 56, "rt_rec_map");
 
 struct rt_rec_snap {
 	struct rt_hdr h;
@@ -270,6 +315,10 @@ enum rt_counter {
 	RT_C_FRAME_UNKNOWN,	/* a frame whose code object could not be read just then: charged to its caller's phase */
 	RT_C_FAULTS,		/* page faults of followed threads seen by a hook on faults, where that is the source */
 	RT_C_FAULTS_MISSED,	/* faults that the task's own counters have and the hook did not see: their pages came with the thread's next event */
+	RT_C_MAP_UNKNOWN,	/* changes of which the mapping could not be told */
+	RT_C_MAP_LOOKUPS,	/* look-ups of an address among an address space's mappings (normal) */
+	RT_C_LOST_MAP,		/* ring buffer full: a mapping's name lost, sent again at its next look-up */
+	RT_C_MAP_FULL,		/* too many files to tell apart: pages put under "<other files>" */
 	RT_COUNTERS,
 };
 

@@ -13,8 +13,10 @@
 #define RT_MAX_PYOFFS 16	  /* CPython layouts */
 #define RT_MAX_BINS 1024	  /* known executables */
 #define RT_MAX_NAMES 4096	  /* (function, file) names of a profile */
+#define RT_MAX_MAPS 16384	  /* mapped files told apart */
 #define RT_NODE_SETS (1u << 16)	  /* node cache: sets of four, 16 bytes each: 4 MiB */
 #define RT_CODE_SETS (1u << 15)	  /* code cache: sets of four, 32 bytes each: 4 MiB */
+#define RT_POOL_SHADOWS 512	  /* where task storage is too small for shadows: threads that run Python; 32 MiB */
 #define RT_OLD_THREADS 16384	  /* before 5.17: threads followed at a time */
 #define RT_OLD_SHADOWS 512	  /* and those of them that run Python */
 #define RT_RING_BYTES (8u << 20)
@@ -31,10 +33,13 @@ enum rt_mm_source {
 struct rt_config {
 	__rt_u32 cpus;		   /* possible CPUs */
 	__rt_u32 mm_source;	   /* enum rt_mm_source */
+	__rt_u32 shadow_pool;	   /* shadows lie in an array: task storage is too small for them here */
 	__rt_u32 split;		   /* counters are one per mm and one per task (up to 6.1), not per CPU */
 	__rt_u32 follow;	   /* descendants too */
 	__rt_u32 want_line_tables; /* of every code object, not only of those that the profile names */
 	__rt_u32 sample_looks;	   /* clock samples look at stacks (0: they only flush) */
+	__rt_u32 mappings;	   /* tell pages apart by mapping */
+	__rt_u32 pad;
 	__rt_u64 flush_age_ns;	   /* a run older than this is sent at its thread's next event */
 };
 
@@ -61,6 +66,7 @@ struct rt_globals {
 	__rt_u32 bins_epoch;  /* moved by user space when it has added to `bins` */
 	__rt_u32 generation;  /* moved by user space: start new tries */
 	__rt_u32 waiting;     /* set by user space: every exec is followed until user space has seen its command line */
+	__rt_u32 next_map;
 };
 
 #endif

@@ -11,6 +11,7 @@
 #ifndef RT_ACC_CORE_H
 #define RT_ACC_CORE_H
 
+#include "acc_mapping.h"
 #include "acc_order.h"
 #include "acc_proc.h"
 #include "acc_stack.h"
@@ -37,6 +38,7 @@ struct rt_account {
 	struct rt_stacks stacks;
 	struct rt_order order;
 	struct rt_procs procs;
+	struct rt_mappings mappings;
 	/* image -> pid, from the moment its record arrives: sources are read before it is applied */
 	struct rt_map pids;
 	struct rt_text *word[RT_WORDS];

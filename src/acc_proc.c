@@ -284,6 +284,7 @@ void rt_procs_free(struct rt_procs *procs)
 		newer = proc->newer;
 		for (struct rt_span *span = proc->spans, *next; span; span = next) {
 			next = span->next;
+			rt_split_free(&span->split);
 			free(span);
 		}
 		while (proc->threads)

@@ -15,6 +15,7 @@
 #include "acc_map.h"
 #include "acc_outside.h"
 #include "acc_rows.h"
+#include "acc_split.h"
 #include "acc_text.h"
 #include "rt_abi.h"
 #include "sink.h"
@@ -50,6 +51,7 @@ struct rt_span {
 	uint32_t call, row;
 	int64_t start[RT_KINDS], tree_start;
 	struct rt_tally tally; /* start_ns, start_min, peak, charges: the rest when it ends */
+	struct rt_split split; /* charges, those of nested spans once they have ended */
 	bool start_exact;
 };
 

@@ -103,10 +103,12 @@ int rt_rows_add(struct rt_rows *rows, const struct rt_rows *from)
 		if (row->parent && !to[row->parent])
 			continue;
 		to[id] = rt_rows_child(rows, to[row->parent], row->phase);
-		if (to[id])
-			rt_tally_add(&rows->row[to[id]].tally, &row->tally);
-		else
+		if (!to[id]) {
 			err = -ENOSPC;
+			continue;
+		}
+		rt_tally_add(&rows->row[to[id]].tally, &row->tally);
+		rt_split_add(&rows->row[to[id]].split, &row->split);
 	}
 	free(to);
 	return err;
@@ -127,6 +129,8 @@ uint32_t rt_rows_next(const struct rt_rows *rows, uint32_t row)
 
 void rt_rows_free(struct rt_rows *rows)
 {
+	for (uint32_t i = 0; i < rows->n; i++)
+		rt_split_free(&rows->row[i].split);
 	free(rows->row);
 	*rows = (struct rt_rows){ 0 };
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "acc_split.h"
 #include "sink.h"
 
 #define RT_ROWS_MAX 1024u /* of one process */
@@ -28,6 +29,7 @@ struct rt_row {
 	uint16_t phase;
 	uint32_t parent, first_child, last_child, next; /* 0: none */
 	struct rt_tally tally; /* calls 0: begun, not ended yet */
+	struct rt_split split;
 };
 
 /* All zero is empty; row 0 stands for "no phase". */

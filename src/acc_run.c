@@ -39,7 +39,7 @@ static bool rt_charge_empty(const struct rt_charge *charge)
 	       !charge->released && !charge->minor_faults && !charge->major_faults;
 }
 
-static void rt_change_read(struct rt_change *change)
+static void rt_change_read(const struct rt_account *account, struct rt_change *change)
 {
 	const struct rt_rec_run *run = change->run;
 	struct rt_charge *charge = &change->charge;
@@ -55,6 +55,8 @@ static void rt_change_read(struct rt_change *change)
 	charge->reused = run->reused;
 	charge->minor_faults = run->minflt;
 	charge->major_faults = run->majflt;
+	if (account->config.want_mappings)
+		charge->mapping = rt_mappings_get(&account->mappings, run->map);
 	change->net = rt_pages_total(charge->delta);
 }
 
@@ -354,7 +356,7 @@ void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run)
 		return;
 	}
 	change.proc = change.image->proc;
-	rt_change_read(&change);
+	rt_change_read(account, &change);
 	change.late = run->h.ts_ns < change.image->applied_ns;
 	if (change.late)
 		account->late_records++;

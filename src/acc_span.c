@@ -59,10 +59,17 @@ void rt_span_view(const struct rt_account *account, const struct rt_tally *tally
 	};
 }
 
+void rt_span_free(struct rt_span *span)
+{
+	rt_split_free(&span->split);
+	free(span);
+}
+
 static void rt_span_tell(struct rt_account *account, const struct rt_span *span)
 {
 	const struct rt_phase *path[RT_PATH_DEPTH];
 	uint32_t ids[RT_PATH_DEPTH];
+	struct rt_mapping_view mappings[RT_MAPPING_ROWS + 1];
 	struct rt_proc_view proc_view;
 	struct rt_phase_view view;
 	size_t n = rt_path_elements(&account->stacks.paths, span->path, ids);
@@ -75,6 +82,10 @@ static void rt_span_tell(struct rt_account *account, const struct rt_span *span)
 	view.path_len = n;
 	view.tid = span->thread->tid;
 	view.call = span->call;
+	if (account->config.want_mappings) {
+		view.mappings = mappings;
+		view.n_mappings = rt_split_view(&span->split, account->config.page_size, mappings);
+	}
 	rt_proc_view(span->thread->proc, account->config.page_size, &proc_view);
 	rt_account_tell(account, on_phase, &proc_view, &view);
 }
@@ -133,9 +144,13 @@ static void rt_span_close(struct rt_account *account, struct rt_thread *thread, 
 	if (!moment->still_open)
 		rt_span_checkpoint(account, span, RT_EXIT, moment);
 	rt_span_tell(account, span);
-	if (span->row)
+	if (span->row) {
 		rt_tally_add(&proc->rows.row[span->row].tally, &span->tally);
-	free(rt_span_pop(thread));
+		rt_split_add(&proc->rows.row[span->row].split, &span->split);
+	}
+	if (thread->n_spans > 1)
+		rt_split_add(&thread->span[thread->n_spans - 2]->split, &span->split);
+	rt_span_free(rt_span_pop(thread));
 }
 
 static bool rt_thread_has_room(struct rt_thread *thread)
@@ -243,7 +258,7 @@ void rt_spans_close_process(struct rt_account *account, struct rt_process *proc,
 void rt_spans_drop(struct rt_process *proc)
 {
 	while (proc->phase_threads)
-		free(rt_span_pop(proc->phase_threads));
+		rt_span_free(rt_span_pop(proc->phase_threads));
 }
 
 void rt_spans_peak(struct rt_process *proc, int64_t total)
@@ -261,6 +276,8 @@ void rt_spans_charge(struct rt_thread *thread, size_t depth, const struct rt_cha
 	int64_t net = rt_pages_total(charge->delta);
 
 	thread->span[depth - 1]->tally.own += net;
+	if (charge->mapping)
+		rt_split_charge(&thread->span[depth - 1]->split, charge->mapping, charge->delta);
 	for (size_t i = 0; i < depth; i++) {
 		struct rt_tally *tally = &thread->span[i]->tally;
 

@@ -21,6 +21,7 @@ struct rt_charge {
 	int64_t delta[RT_KINDS];
 	int64_t gained, released, reused;
 	uint64_t minor_faults, major_faults;
+	const struct rt_mapping *mapping; /* NULL: not told apart */
 };
 
 /* The thread is now in the path with the elements want[0..n): what it has left is closed, what it has entered is
@@ -40,6 +41,9 @@ void rt_spans_peak(struct rt_process *proc, int64_t total);
 
 /* Charges the innermost `depth` (> 0, at most what is open) of a thread's spans, and those around it. */
 void rt_spans_charge(struct rt_thread *thread, size_t depth, const struct rt_charge *charge, bool helper);
+
+/* Frees a span that is in no list any more. */
+void rt_span_free(struct rt_span *span);
 
 /* A tally as the outputs see it; phase, path, call and tid are the caller's. */
 void rt_span_view(const struct rt_account *account, const struct rt_tally *tally, struct rt_phase_view *view);

@@ -48,6 +48,20 @@ static uint32_t rt_row_depth(const struct rt_rows *rows, uint32_t row)
 	return depth;
 }
 
+/* A row's split by mapping. */
+static void rt_summary_mappings(struct rt_account *account, const struct rt_split *split, struct rt_phase_view *view)
+{
+	struct rt_mapping_view rows[RT_MAPPING_ROWS + 1], *kept;
+	size_t n = rt_split_view(split, account->config.page_size, rows);
+
+	kept = rt_summary_alloc(account, n, sizeof(*kept));
+	if (!kept)
+		return;
+	memcpy(kept, rows, n * sizeof(*kept));
+	view->mappings = kept;
+	view->n_mappings = n;
+}
+
 static void rt_summary_phases(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
 {
 	const struct rt_rows *rows = &proc->rows;
@@ -74,6 +88,8 @@ static void rt_summary_phases(struct rt_account *account, struct rt_process *pro
 		if (!at->tally.calls)
 			continue;
 		rt_span_view(account, &at->tally, view);
+		if (account->config.want_mappings)
+			rt_summary_mappings(account, &at->split, view);
 		for (uint32_t up = row; up; up = rows->row[up].parent)
 			path[--i] = &phases[rows->row[up].phase];
 		view->phase = &phases[at->phase];

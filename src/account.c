@@ -14,6 +14,7 @@ static const size_t rt_record_size[] = {
 	[RT_REC_RENAME] = sizeof(struct rt_rec_rename),	    [RT_REC_CODE] = sizeof(struct rt_rec_code),
 	[RT_REC_NODE] = sizeof(struct rt_rec_node),	    [RT_REC_RUN] = sizeof(struct rt_rec_run),
 	[RT_REC_SNAP] = sizeof(struct rt_rec_snap),	    [RT_REC_META] = sizeof(struct rt_rec_meta),
+	[RT_REC_MAP] = sizeof(struct rt_rec_map),
 	[RT_REC_OPENING] = sizeof(struct rt_rec_opening),
 };
 
@@ -31,6 +32,8 @@ static int rt_account_init(struct rt_account *account)
 
 	account->procs.texts = &account->texts;
 	err = rt_stacks_init(&account->stacks, &account->texts, account->config.profile, account->config.want_growth);
+	if (!err)
+		err = rt_mappings_init(&account->mappings, &account->texts);
 	if (err)
 		return err;
 	account->stacks.matcher.read_source = account->config.read_source;
@@ -65,6 +68,7 @@ void rt_account_free(struct rt_account *account)
 	rt_procs_free(&account->procs);
 	rt_stacks_free(&account->stacks);
 	rt_order_free(&account->order);
+	rt_mappings_free(&account->mappings);
 	rt_map_free(&account->pids);
 	rt_texts_free(&account->texts); /* last: all others give their texts back */
 	free(account);
@@ -150,6 +154,7 @@ static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 	struct rt_rec_proc proc;
 	struct rt_rec_meta meta;
 	struct rt_rec_run run;
+	struct rt_rec_map map;
 
 	switch (type) {
 	case RT_REC_PROC:
@@ -165,11 +170,15 @@ static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 	case RT_REC_RUN:
 		memcpy(&run, record, sizeof(run));
 		return run.cause < RT_CAUSES;
+	case RT_REC_MAP:
+		memcpy(&map, record, sizeof(map));
+		return map.len <= size - sizeof(map) && map.id >= RT_MAP_ID_FIRST &&
+		       (map.kind == RT_MAP_FILE || map.kind == RT_MAP_SHMEM);
 	}
 	return true;
 }
 
-/* Nodes and code objects have no time: they count from where they stand in the sequence. */
+/* Mappings, nodes and code objects have no time: they count from where they stand in the sequence. */
 static int rt_account_stack(struct rt_account *account, const struct rt_hdr *h, const uint8_t *record, size_t size)
 {
 	struct rt_rec_node node;
@@ -179,6 +188,8 @@ static int rt_account_stack(struct rt_account *account, const struct rt_hdr *h, 
 		uint32_t pid = (uint32_t)(uintptr_t)rt_map_get(&account->pids, h->image);
 
 		err = rt_codes_add(&account->stacks.codes, record, size, pid);
+	} else if (h->type == RT_REC_MAP) {
+		err = rt_mappings_add(&account->mappings, record, size);
 	} else {
 		memcpy(&node, record, sizeof(node));
 		err = rt_stacks_node(&account->stacks, &node);
@@ -204,7 +215,7 @@ static int rt_account_take(struct rt_account *account, const uint8_t *record, si
 	    h.size < rt_record_size[h.type] || !rt_record_sane(record, h.size, h.type))
 		return -EINVAL;
 	size = h.size;
-	if (h.type == RT_REC_CODE || h.type == RT_REC_NODE)
+	if (h.type == RT_REC_CODE || h.type == RT_REC_NODE || h.type == RT_REC_MAP)
 		return rt_account_stack(account, &h, record, size);
 	if (h.type == RT_REC_PROC && account->pids.used < 2 * RT_ALIVE_MAX) {
 		memcpy(&proc, record, sizeof(proc));

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "mapname.h"
 #include "units.h"
 
 struct rt_json {
@@ -212,6 +213,22 @@ static void rt_json_checkpoint(void *ctx, const struct rt_proc_view *proc, const
 	rt_json_write(json, object);
 }
 
+static json_t *rt_json_mappings(struct rt_json *json, const struct rt_phase_view *phase)
+{
+	json_t *list = json_array(), *object;
+	size_t i;
+
+	for (i = 0; i < phase->n_mappings; i++) {
+		object = json_object();
+		rt_json_string(json, object, "name", phase->mappings[i].name);
+		rt_json_string(json, object, "kind", rt_mapname_kind(phase->mappings[i].kind));
+		rt_json_int(json, object, "bytes", phase->mappings[i].net.total);
+		rt_json_kinds(json, object, &phase->mappings[i].net);
+		rt_json_append(json, list, object);
+	}
+	return list;
+}
+
 /* The keys of a phase, over one call or added up. In a sum "call" is the number of the last call, which is
  * the number of calls. */
 static void rt_json_phase_keys(struct rt_json *json, json_t *object, uint32_t pid, const struct rt_phase_view *phase)
@@ -242,6 +259,8 @@ static void rt_json_phase_keys(struct rt_json *json, json_t *object, uint32_t pi
 	rt_json_uint(json, object, "minor_faults", phase->minor_faults);
 	rt_json_uint(json, object, "major_faults", phase->major_faults);
 	rt_json_int(json, object, "tree_delta_bytes", phase->tree_delta);
+	if (phase->mappings)
+		rt_json_put(json, object, "mappings", rt_json_mappings(json, phase));
 	rt_json_put(json, object, "exact", json_boolean(phase->exact));
 	rt_json_uint(json, object, "start_ns_min", phase->start_ns_min);
 	rt_json_uint(json, object, "end_ns_max", phase->end_ns_max);

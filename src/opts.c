@@ -22,6 +22,7 @@ enum rt_opt_key {
 	RT_OPT_SAMPLE_HZ,
 	RT_OPT_PYTHON_ENTRY,
 	RT_OPT_MM_SOURCE,
+	RT_OPT_NO_MAPPINGS,
 	RT_OPT_STRICT,
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
@@ -54,6 +55,8 @@ static const struct argp_option rt_options[] = {
 	 "Kernel hooks that tell of RSS changes (default: auto, the most exact that this kernel has)", 3},
 	{"python-entry", RT_OPT_PYTHON_ENTRY, "auto|off|uprobe", 0,
 	 "Exact function-entry probes; uprobe is dear, auto leaves it off (default: auto)", 3},
+	{"no-mappings", RT_OPT_NO_MAPPINGS, NULL, 0,
+	 "Do not tell growth apart by mapping (file, heap, stack, anonymous, shared)", 3},
 	{"strict", RT_OPT_STRICT, NULL, 0, "Exit status 6 when anything was lost or left unaccounted", 3},
 	{NULL, 0, NULL, 0, "Messages:", 4},
 	{"verbose", 'v', NULL, 0, "More messages on standard error", 4},
@@ -339,6 +342,9 @@ static error_t rt_opts_flag(struct rt_opts *opts, int key)
 	case RT_OPT_NO_FOLLOW:
 		opts->follow = false;
 		return 0;
+	case RT_OPT_NO_MAPPINGS:
+		opts->mappings = false;
+		return 0;
 	case RT_OPT_STRICT:
 		opts->strict = true;
 		return 0;
@@ -411,7 +417,7 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 	struct rt_opts_state state = {
 		.out = out,
 		.err = err,
-		.opts = {.profile = "vllm", .tag = RT_TAG_DEFAULT, .follow = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
+		.opts = {.profile = "vllm", .tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
 	};
 	error_t failed;
 

@@ -50,6 +50,7 @@ struct rt_opts {
 	unsigned int sample_hz;
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the best that this kernel has */
 	enum rt_python_entry python_entry;
+	bool mappings; /* growth told apart by mapping */
 	bool strict;
 	enum rt_color color;
 	int verbosity; /* -1: quiet, 0, 1 and more: the number of -v */

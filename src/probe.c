@@ -37,6 +37,8 @@ struct rt_probe {
 	int cpus;
 	bool raw;   /* rss_stat as a raw tracepoint */
 	bool split; /* the kernel's RSS counters are split per task */
+	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
+	bool mappings_refused; /* the verifier takes the programs without them only */
 	bool short_memlock; /* the limit on locked memory is low and could not be raised */
 	bool old;   /* the BPF object for kernels before 5.17 */
 	enum rt_mm_source source;
@@ -151,6 +153,29 @@ static int check_kernel(bool *split)
 	return RT_NO_FEATURE;
 }
 
+/* Mappings need to know where a page fault is, and better also when something is about to be unmapped. The source of last resort tells of a fault's pages
+ * only at the next one. */
+static void check_mappings(struct rt_probe *p)
+{
+	bool wanted = p->config.mappings && !p->mappings_refused && p->source != RT_MM_TRACEPOINT;
+	struct btf *btf = wanted ? btf__load_vmlinux_btf() : NULL;
+
+	p->mappings = !p->old && btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
+		      btf__find_by_name_kind(btf, "btf_trace_page_fault_kernel", BTF_KIND_TYPEDEF) > 0 &&
+		      btf__find_by_name_kind(btf, "btf_bpf_find_vma", BTF_KIND_TYPEDEF) > 0;
+	p->unmaps = p->mappings && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_start_locking", BTF_KIND_TYPEDEF) > 0;
+	btf__free(btf);
+}
+
+static void say_mappings(const struct rt_probe *p)
+{
+	if (p->config.mappings && !p->mappings)
+		rt_log_notice("growth is not told apart by mapping: that needs Linux 5.17 or newer with the tracepoints exceptions:page_fault_user and "
+			      "page_fault_kernel, and another source of RSS changes than tracepoint; --no-mappings ends this notice");
+	else if (p->mappings && !p->unmaps)
+		rt_log_detail("kernel: it has no tracepoint mmap_lock:mmap_lock_start_locking: pages that are unmapped may be under <unknown>");
+}
+
 static int on_ring(void *ctx, void *data, size_t size)
 {
 	struct rt_probe *p = ctx;
@@ -217,6 +242,15 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.want_line_tables = p->config.want_line_tables;
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
+	check_mappings(p);
+	skel->rodata->cfg.mappings = p->mappings;
+	if (!p->mappings)
+		bpf_map__set_max_entries(skel->maps.map_ids, 1);
+	if (!p->old) {
+		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
+		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
+		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
+	}
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
 	bpf_map__set_max_entries(skel->maps.code_scratch, bpf_map__max_entries(skel->maps.code_scratch) * cpus);
@@ -250,6 +284,20 @@ static int setup_cpus(struct rt_probe *p)
 	return done ? RT_OK : bpf_refused("running a BPF program on each CPU", err);
 }
 
+/* Loads with mappings or, where they are refused, without. */
+static int load_either(struct rt_probe *p)
+{
+	int err;
+
+	p->mappings_refused = false;
+	err = load(p);
+	if (!err || err == -EPERM || !p->mappings)
+		return err;
+	rt_log_detail("programs that tell mappings apart refused: %s", strerror(-err));
+	p->mappings_refused = true;
+	return load(p);
+}
+
 /* One source: loaded and, if it is one on faults, attached. Returns 0 or -errno. */
 static int try_source(struct rt_probe *p, enum rt_mm_source source)
 {
@@ -258,11 +306,11 @@ static int try_source(struct rt_probe *p, enum rt_mm_source source)
 	p->source = source;
 	p->raw = p->config.force_raw;
 	libbpf_said[0] = 0;
-	err = load(p);
+	err = load_either(p);
 	if (err && err != -EPERM && !p->raw && uses_rss_stat(p)) {
 		rt_log_detail("rss_stat with BTF refused (%s): trying the raw tracepoint", strerror(-err));
 		p->raw = true;
-		err = load(p);
+		err = load_either(p);
 	}
 	if (!err)
 		err = attach_faults(p);
@@ -352,6 +400,7 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 		rt_probe_close(p);
 		return status;
 	}
+	say_mappings(p);
 	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.ring), on_ring, p, NULL);
 	if (!p->ring) {
 		status = bpf_refused("mapping the ring buffer", -errno);
@@ -375,6 +424,7 @@ static void detach(struct rt_probe *p)
 		&s->links.mm_fault_fexit, &s->links.mm_fault_kretprobe, &s->links.mm_fault_user, &s->links.mm_fault_kernel,
 		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
 		&s->links.task_renamed, &s->links.process_fork, &s->links.process_exec, &s->links.process_exit,
+		&s->links.fault_user, &s->links.fault_kernel, &s->links.mmap_locking,
 	};
 
 	for (size_t i = 0; i < p->n_entries; i++)
@@ -402,6 +452,11 @@ void rt_probe_close(struct rt_probe *p)
 	if (p->stats_fd >= 0)
 		close(p->stats_fd);
 	free(p);
+}
+
+bool rt_probe_mappings(const struct rt_probe *p)
+{
+	return p->mappings;
 }
 
 enum rt_mm_source rt_probe_source(const struct rt_probe *p)
@@ -547,12 +602,15 @@ int rt_probe_attach(struct rt_probe *p)
 		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork"},
 		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename"},
 		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch"},
+		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user"},
+		{s->progs.fault_kernel, &s->links.fault_kernel, "tracepoint page_fault_kernel"},
+		{s->progs.mmap_locking, &s->links.mmap_locking, "tracepoint mmap_lock_start_locking"},
 		{s->progs.mm_sys_exit, &s->links.mm_sys_exit, "tracepoint sys_exit"},
 		{s->progs.rss_stat_btf, &s->links.rss_stat_btf, "tracepoint rss_stat"},
 	};
 
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
-		if (!bpf_program__autoload(hooks[i].prog))
+		if (!hooks[i].prog || !bpf_program__autoload(hooks[i].prog))
 			continue;
 		*hooks[i].link = bpf_program__attach(hooks[i].prog);
 		if (!*hooks[i].link)
@@ -760,6 +818,8 @@ void rt_probe_cost(const struct rt_probe *p, struct rt_probe_cost *out)
 			continue;
 		out->runs += info.run_cnt;
 		out->ns += info.run_time_ns;
+		if (prog == p->skel->progs.mmap_locking)
+			info.recursion_misses = 0; /* its own look-up takes the lock that it is called for */
 		out->missed += info.recursion_misses;
 		if (out->n_progs < RT_PROG_COSTS)
 			out->prog[out->n_progs++] = (struct rt_prog_cost){bpf_program__name(prog), info.run_cnt, info.run_time_ns,

@@ -34,6 +34,7 @@ struct rt_probe_config {
 	bool follow;		 /* descendants too */
 	bool want_line_tables;	 /* of every code object */
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
+	bool mappings;		 /* tell pages apart by mapping */
 	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */
 	bool force_raw;		 /* rss_stat as a raw tracepoint even where BTF would do */
 	unsigned int sample_hz;	 /* 0: clock samples only flush */
@@ -45,6 +46,9 @@ typedef void (*rt_record_fn)(void *ctx, const void *record, size_t size);
 /* Loads everything, attaches nothing yet. *out is to be closed with rt_probe_close. */
 int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, void *ctx, struct rt_probe **out);
 void rt_probe_close(struct rt_probe *probe);
+
+/* Are pages told apart by mapping? Asked for, and possible on this kernel with this source. */
+bool rt_probe_mappings(const struct rt_probe *probe);
 
 /* The source of RSS changes in use, and its hook: "tp_btf", "raw_tp", "fexit", ... */
 enum rt_mm_source rt_probe_source(const struct rt_probe *probe);
@@ -87,7 +91,7 @@ void rt_probe_new_generation(struct rt_probe *probe, uint32_t *node, uint32_t *c
 
 void rt_probe_counters(const struct rt_probe *probe, uint64_t out[RT_COUNTERS]);
 
-#define RT_PROG_COSTS 8
+#define RT_PROG_COSTS 16
 
 struct rt_probe_cost {
 	uint64_t runs, ns, missed;

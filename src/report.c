@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "mapname.h"
 #include "units.h"
 
 #define RT_NAME_CHARS 64
@@ -19,6 +20,10 @@
 
 /* Of children without a phase that bear one name, so many are listed (a compiler run starts hundreds of ptxas). */
 #define RT_LISTED_CHILDREN 20
+
+/* Of a phase's mappings so many are listed, if they changed by that much. */
+#define RT_LISTED_MAPPINGS 4
+#define RT_MAPPING_LEAST (1 << 20)
 
 struct rt_report {
 	FILE *out;
@@ -78,6 +83,8 @@ const char *rt_report_counter(enum rt_counter counter)
 		[RT_C_GLANCE_FAILED] = "glance_failed",
 		[RT_C_FRAME_UNKNOWN] = "frame_unknown",
 		[RT_C_FAULTS] = "faults_seen", [RT_C_FAULTS_MISSED] = "faults_missed",
+		[RT_C_MAP_UNKNOWN] = "mapping_unknown", [RT_C_MAP_LOOKUPS] = "mapping_lookups",
+		[RT_C_LOST_MAP] = "lost_mapping", [RT_C_MAP_FULL] = "mappings_full",
 	};
 
 	if ((size_t)counter >= RT_COUNTERS || !names[counter])
@@ -140,10 +147,20 @@ static void rt_put_blanks(FILE *out, size_t count)
 	fprintf(out, "%*s", (int)count, "");
 }
 
+/* Where a row ends: no blanks behind its last cell that says something. */
+static size_t rt_row_end(const struct rt_table *table, size_t begin)
+{
+	size_t end = begin + table->columns < table->count ? begin + table->columns : table->count;
+
+	while (end > begin + 1 && !*table->cells[end - 1])
+		end--;
+	return end;
+}
+
 /* Prints and empties the table. */
 static void rt_table_print(struct rt_report *report, struct rt_table *table, size_t indent)
 {
-	size_t width[RT_COLUMNS_MAX] = {0}, cells, i, column;
+	size_t width[RT_COLUMNS_MAX] = {0}, cells, i, column, end = 0;
 
 	for (i = 0; i < table->count; i++) {
 		cells = rt_text_cells(table->cells[i]);
@@ -152,17 +169,22 @@ static void rt_table_print(struct rt_report *report, struct rt_table *table, siz
 	}
 	for (i = 0; i < table->count; i++) {
 		column = i % table->columns;
-		cells = width[column] - rt_text_cells(table->cells[i]);
-		rt_put_blanks(report->out, column ? 2 : indent);
-		if (column)
-			rt_put_blanks(report->out, cells);
-		fputs(table->cells[i], report->out);
 		if (!column)
-			rt_put_blanks(report->out, cells);
+			end = rt_row_end(table, i);
+		cells = width[column] - rt_text_cells(table->cells[i]);
+		if (i < end) {
+			rt_put_blanks(report->out, column ? 2 : indent);
+			if (column)
+				rt_put_blanks(report->out, cells);
+			fputs(table->cells[i], report->out);
+			if (!column)
+				rt_put_blanks(report->out, cells);
+		}
 		if (column + 1 == table->columns)
 			fputc('\n', report->out);
-		free(table->cells[i]);
 	}
+	for (i = 0; i < table->count; i++)
+		free(table->cells[i]);
 	report->failed |= table->failed;
 	free(table->cells);
 	*table = (struct rt_table){.columns = table->columns};
@@ -266,6 +288,51 @@ static void rt_table_phase(const struct rt_report *report, struct rt_table *tabl
 	rt_table_size(table, rt_signed(phase->tree_delta));
 }
 
+static bool rt_is_large(int64_t bytes)
+{
+	return bytes >= RT_MAPPING_LEAST || bytes <= -RT_MAPPING_LEAST;
+}
+
+/* Is it said already, of a phase nested in this one? */
+static bool rt_mappings_below(const struct rt_proc_summary *proc, size_t at)
+{
+	if (rt_is_large(proc->phases[at].own))
+		return false;
+	for (size_t i = at + 1; i < proc->n_phases && proc->phases[i].path_len > proc->phases[at].path_len; i++) {
+		if (rt_is_large(proc->phases[i].delta.total))
+			return true;
+	}
+	return false;
+}
+
+/* Lines under a phase's own: its largest mappings, in the columns of sizes. */
+static void rt_table_mappings(const struct rt_report *report, struct rt_table *table, const struct rt_proc_summary *proc, size_t at)
+{
+	const struct rt_phase_view *phase = &proc->phases[at];
+	size_t nesting = phase->path_len ? phase->path_len - 1 : 0;
+
+	if (rt_mappings_below(proc, at))
+		return;
+	for (size_t i = 0; i < phase->n_mappings && i < RT_LISTED_MAPPINGS; i++) {
+		const struct rt_mapping_view *mapping = &phase->mappings[i];
+		char *label = rt_is_large(mapping->net.total) ? rt_mapname_label(mapping, report->lang) : NULL;
+
+		if (!label)
+			break;
+		rt_table_add(table, "%*s- %s", (int)(nesting < RT_INDENT_MAX ? 2 * nesting : 2 * RT_INDENT_MAX) + 2, "", label);
+		free(label);
+		rt_table_add(table, "%s", "");
+		rt_table_add(table, "%s", "");
+		rt_table_size(table, rt_signed(mapping->net.total));
+		rt_table_add(table, "%s", "");
+		rt_table_size(table, rt_signed(mapping->net.kind[RT_ANON]));
+		rt_table_size(table, rt_signed(mapping->net.kind[RT_FILE]));
+		rt_table_size(table, rt_signed(mapping->net.kind[RT_SHMEM]));
+		while (table->count % table->columns && !table->failed)
+			rt_table_add(table, "%s", "");
+	}
+}
+
 static void rt_put_phases(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
 {
 	static const char *const names[][RT_LANGS] = {
@@ -281,8 +348,10 @@ static void rt_put_phases(struct rt_report *report, const struct rt_proc_summary
 	if (!proc->n_phases)
 		return;
 	rt_table_head(report, &table, names);
-	for (i = 0; i < proc->n_phases; i++)
+	for (i = 0; i < proc->n_phases; i++) {
 		rt_table_phase(report, &table, &proc->phases[i]);
+		rt_table_mappings(report, &table, proc, i);
+	}
 	rt_table_print(report, &table, indent);
 }
 

@@ -207,6 +207,7 @@ static int open_kernel_side(struct session *s)
 	struct rt_probe_config pc = {
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
+		.mappings = o->mappings,
 		.mm_source = o->mm_source,
 		.force_old = object && !strcmp(object, "old"),
 		.force_raw = raw && !strcmp(raw, "raw"),
@@ -226,6 +227,7 @@ static int open_kernel_side(struct session *s)
 
 	if (status)
 		return status;
+	ac.want_mappings = rt_probe_mappings(s->probe);
 	s->account = rt_account_new(&ac);
 	if (!s->account) {
 		rt_log_error("out of memory");

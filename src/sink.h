@@ -42,6 +42,13 @@ enum rt_proc_event { RT_EV_ATTACH, RT_EV_EXEC, RT_EV_FORK, RT_EV_EXIT, RT_EV_TIT
 
 enum rt_edge { RT_ENTER, RT_EXIT };
 
+/* What a phase's pages belong to: a part of its net charge (gained - released). */
+struct rt_mapping_view {
+	const char *name; /* path of a file, "[heap]", "[stack]", "[anon]", "<unknown>", ... */
+	enum rt_map_kind kind; /* RT_MAP_KINDS: "<others>", all that follow after the largest 20 */
+	struct rt_sizes net;
+};
+
 /* A phase, over one call (on_phase) or added up over calls (summary). */
 struct rt_phase_view {
 	const struct rt_phase *phase;
@@ -63,6 +70,9 @@ struct rt_phase_view {
 	int64_t tree_delta;	/* change of the descendants' RSS */
 	uint64_t minor_faults, major_faults;
 	bool open;		/* summary: still open when the run ended */
+	/* charged here and in nested phases, largest first; NULL: not told apart */
+	const struct rt_mapping_view *mappings;
+	size_t n_mappings;
 };
 
 struct rt_checkpoint_view {

@@ -3,10 +3,12 @@
 #include "skel.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ramtrack.skel.h"
@@ -21,6 +23,34 @@ static bool has_ring(int *err)
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
+}
+
+/* As a thread that runs would get it: a value of this size in the task storage of this process. */
+static bool storage_holds(uint32_t size)
+{
+	struct btf *btf = btf__new_empty();
+	int key, byte, array, fd = -1, pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	void *value = calloc(1, size);
+	bool held = true;
+
+	key = btf ? btf__add_int(btf, "int", 4, BTF_INT_SIGNED) : -1;
+	byte = btf ? btf__add_int(btf, "char", 1, 0) : -1;
+	array = btf ? btf__add_array(btf, key, byte, (int)size) : -1;
+	if (value && pidfd >= 0 && array > 0 && !btf__load_into_kernel(btf)) {
+		LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = (uint32_t)btf__fd(btf), .btf_key_type_id = (uint32_t)key,
+			    .btf_value_type_id = (uint32_t)array, .map_flags = BPF_F_NO_PREALLOC);
+
+		fd = bpf_map_create(BPF_MAP_TYPE_TASK_STORAGE, "rt_probe", sizeof(int), size, 0, &opts);
+		if (fd >= 0 || errno == E2BIG)
+			held = fd >= 0 && !bpf_map_update_elem(fd, &pidfd, value, BPF_NOEXIST);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (pidfd >= 0)
+		close(pidfd);
+	free(value);
+	btf__free(btf);
+	return held;
 }
 
 int rt_skel_probe(void)
@@ -67,15 +97,12 @@ struct rt_skel *rt_skel_open(bool old)
 	return s;
 }
 
-/* What the programs for old kernels find in their queues: one turn, and the numbers of all shadows. */
+/* Where shadows lie in an array, the numbers of all of them wait in a queue; programs for old kernels take turns by another one. */
 static int fill_queues(struct rt_skel *s)
 {
-	uint32_t shadows, token = 1;
+	uint32_t shadows = bpf_map__max_entries(s->maps.free_shadows), token = 1;
 
-	if (!s->old)
-		return 0;
-	shadows = bpf_map__max_entries(s->maps.free_shadows);
-	if (bpf_map_update_elem(bpf_map__fd(s->maps.turn), NULL, &token, BPF_ANY))
+	if (s->old && bpf_map_update_elem(bpf_map__fd(s->maps.turn), NULL, &token, BPF_ANY))
 		return -errno;
 	for (uint32_t i = 0; i < shadows; i++)
 		if (bpf_map_update_elem(bpf_map__fd(s->maps.free_shadows), NULL, &i, BPF_ANY))
@@ -85,7 +112,18 @@ static int fill_queues(struct rt_skel *s)
 
 int rt_skel_load(struct rt_skel *s)
 {
-	int err = s->old ? ramtrack_old__load(s->old) : ramtrack__load(s->now);
+	int err;
+
+	if (s->now) {
+		bool pool = !storage_holds(bpf_map__value_size(s->maps.shadows));
+
+		s->rodata->cfg.shadow_pool = pool;
+		if (!pool) {
+			bpf_map__set_max_entries(s->maps.shadow_pool, 1);
+			bpf_map__set_max_entries(s->maps.free_shadows, 1);
+		}
+	}
+	err = s->old ? ramtrack_old__load(s->old) : ramtrack__load(s->now);
 
 	if (err)
 		return err;

@@ -85,7 +85,7 @@ def test_four_threads_at_once(tool, python):
         tool,
         python,
         "churn.py",
-        1.5,
+        PATIENCE / 20,
         mode="attach",
         phases=phases,
         on_stop=look,

@@ -48,6 +48,8 @@ struct kit_span {
 	struct rt_phase_view ph;
 	char path[256]; /* "outer/inner" */
 	uint32_t pid;
+	struct rt_mapping_view maps[21];
+	size_t n_maps;
 };
 
 struct kit_event {
@@ -115,6 +117,10 @@ static void kit_on_phase(void *ctx, const struct rt_proc_view *proc, const struc
 		return;
 	*s = (struct kit_span){ .ph = *phase, .pid = proc->pid };
 	s->ph.path = NULL;
+	s->n_maps = phase->n_mappings;
+	assert_in_range(s->n_maps, 0, 21);
+	if (s->n_maps)
+		memcpy(s->maps, phase->mappings, s->n_maps * sizeof(s->maps[0])); /* the names last as long as the account */
 	for (size_t i = 0; i < phase->path_len && at < sizeof(s->path); i++)
 		at += (size_t)snprintf(s->path + at, sizeof(s->path) - at, "%s%s", i ? "/" : "", phase->path[i]->id);
 	k->n_span++;
@@ -395,6 +401,18 @@ static inline uint32_t kit_node(struct kit *k, uint32_t image, uint32_t parent, 
 
 	assert_int_equal(kit_give(k, &rec, sizeof(rec), RT_REC_NODE, 0, image, 0), 0);
 	return rec.id;
+}
+
+/* A file directly below the root. */
+static inline uint32_t kit_map(struct kit *k, uint32_t id, enum rt_map_kind kind, const char *name)
+{
+	uint8_t buf[512] = { 0 };
+	struct rt_rec_map rec = { .id = id, .kind = kind, .dev = 1, .ino = id, .len = (uint32_t)strlen(name) + 1 };
+
+	memcpy(buf, &rec, sizeof(rec));
+	memcpy(buf + sizeof(rec), name, rec.len);
+	assert_int_equal(kit_give(k, buf, (sizeof(rec) + rec.len + 7) & ~7ul, RT_REC_MAP, 0, 1, 0), 0);
+	return id;
 }
 
 /* A root, and on it the frame of app/main.py's module body. */

@@ -277,7 +277,11 @@ static void record_everything(struct kit *k, struct model *m)
 	kit_thread(k, 512, 2, 202, 201);
 	base = kit_base(k, 2);
 	node = kit_node(k, 2, base, kit_code(k, 2, "outer", "app/main.py", 1), 2);
+	kit_map(k, 16, RT_MAP_FILE, "model.safetensors");
+	kit_map(k, 17, RT_MAP_SHMEM, "shm");
 	kit_grow(k, 520, 2, 200, node, 10);
+	kit_run(k, 520, 2, 200, .node = node, .delta = { [RT_FILE] = 30 }, .map = 16);
+	kit_run(k, 520, 2, 200, .node = node, .delta = { [RT_SHMEM] = 40 }, .map = 17);
 	kit_run(k, 521, 2, 202, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 5 });
 	kit_run(k, 522, 2, 200, .node = node, .flags = RT_RUN_ENTRY);
 	kit_snap(k, 523, 2, 1);
@@ -300,6 +304,10 @@ static void check_strings(const struct rt_summary *s)
 		assert_true(strlen(s->procs[i].proc.cmdline) < 8192);
 		for (size_t r = 0; r < s->procs[i].n_phases; r++)
 			assert_true(s->procs[i].phases[r].call > 0 && s->procs[i].phases[r].path_len > 0);
+		for (size_t r = 0; r < s->procs[i].n_phases; r++) {
+			for (size_t m = 0; m < s->procs[i].phases[r].n_mappings; m++)
+				assert_true(strlen(s->procs[i].phases[r].mappings[m].name) < 8192);
+		}
 		for (size_t o = 0; o < s->procs[i].n_outside; o++)
 			assert_true(strlen(s->procs[i].outside[o].module) < 8192);
 	}
@@ -319,6 +327,7 @@ static void test_broken_records(void **state)
 		struct kit *broken = kit_new(&(struct rt_account_config){
 			.window_ns = round % 3 ? 20 : 0,
 			.want_growth = round % 2,
+			.want_mappings = round % 5 > 0,
 		});
 		uint32_t harm = 1 + any(&m, 40);
 

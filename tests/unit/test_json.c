@@ -24,6 +24,11 @@ static struct rt_phase inner = {.id = (char *)"init_kv_cache", .label = {{(char 
 	(char *)"init KV cache"}}};
 static const struct rt_phase *const path[] = {&outer, &inner};
 
+static const struct rt_mapping_view mappings[] = {
+	{"/srv/a\"b.safetensors", RT_MAP_FILE, {4 * MIB, {[RT_FILE] = 3 * MIB, [RT_ANON] = MIB}}},
+	{"<others>", RT_MAP_KINDS, {-4096, {[RT_SHMEM] = -4096}}},
+};
+
 static const struct rt_phase_view phase_view = {
 	.phase = &inner, .path = path, .path_len = 2, .tid = 12, .call = 3, .start_ns = 100, .end_ns = 400,
 	.start_ns_min = 90, .end_ns_max = 410, .duration_ns = 300, .exact = true, .rss_start = 10 * MIB,
@@ -31,7 +36,7 @@ static const struct rt_phase_view phase_view = {
 	.delta = {5 * MIB, {[RT_FILE] = 1 * MIB, [RT_ANON] = 3 * MIB, [RT_SHMEM] = 1 * MIB}}, .own = 4 * MIB,
 	.gained = 7 * MIB, .released = 2 * MIB, .reused = 1 * MIB, .helper = 2 * MIB, .peak = 16 * MIB,
 	.tree_delta = -MIB,
-	.minor_faults = 77, .major_faults = 1,
+	.minor_faults = 77, .major_faults = 1, .mappings = mappings, .n_mappings = 2,
 };
 
 static const struct rt_proc_view proc = {
@@ -229,15 +234,32 @@ static void test_checkpoint(void **state)
 	expect_int(line, "shmem_bytes", 3);
 }
 
-/* The documented keys of a phase after "type", without the mappings, which this version does not tell apart. */
+/* The documented keys of a phase after "type". */
 #define PHASE_KEYS \
 	"pid", "tid", "phase", "label", "path", "call", "start_ns", "end_ns", "rss_start_bytes", "rss_end_bytes", \
 	"rss_delta_bytes", "own_bytes", "anon_bytes", "file_bytes", "shmem_bytes", "gained_bytes", "released_bytes", \
 	"reused_bytes", "helper_bytes", "peak_rss_bytes", "minor_faults", "major_faults", "tree_delta_bytes", \
-	"exact", "start_ns_min", "end_ns_max"
+	"mappings", "exact", "start_ns_min", "end_ns_max"
+
+static void check_mappings(const json_t *list)
+{
+	const json_t *file = json_array_get(list, 0), *others = json_array_get(list, 1);
+
+	assert_int_equal(json_array_size(list), 2);
+	expect_text(file, "name", "/srv/a\"b.safetensors");
+	expect_text(file, "kind", "file");
+	expect_int(file, "bytes", 4 * MIB);
+	expect_int(file, "file_bytes", 3 * MIB);
+	expect_int(file, "anon_bytes", MIB);
+	expect_int(file, "shmem_bytes", 0);
+	expect_text(others, "name", "<others>");
+	expect_text(others, "kind", "others");
+	expect_int(others, "bytes", -4096);
+}
 
 static void check_phase(const json_t *object)
 {
+	check_mappings(json_object_get(object, "mappings"));
 	expect_int(object, "pid", 11);
 	expect_int(object, "tid", 12);
 	expect_text(object, "phase", "init_kv_cache");

@@ -141,6 +141,61 @@ static void test_opening(void **state)
 	free(text);
 }
 
+/* In the row with `mark`, `cell` ends where the heading `column` of the phases does. All is ASCII. */
+static void expect_column(const char *text, const char *mark, const char *column, const char *cell)
+{
+	const char *head = strstr(text, "  phase "), *row = strstr(text, mark), *place;
+	size_t end, len = strlen(cell);
+
+	assert_non_null(head);
+	assert_non_null(row);
+	place = strstr(head, column);
+	end = (size_t)(place - head) + strlen(column);
+	while (row > text && row[-1] != '\n')
+		row--;
+	if (strcspn(row, "\n") < end || memcmp(row + end - len, cell, len))
+		fail_msg("%s: no %s below %s in: %s", mark, cell, column, text);
+}
+
+/* Mappings stand below their phase, in its columns: the largest, from 1 MiB on, and not where a nested phase says the same. */
+static void test_mappings(void **state)
+{
+	static const struct rt_mapping_view of_outer[] = {{"[heap]", RT_MAP_HEAP, {1000 * MIB, {[RT_ANON] = 1000 * MIB}}}};
+	static const struct rt_mapping_view of_inner[] = {
+		{"/srv/model-1.safetensors", RT_MAP_FILE, {900 * MIB, {[RT_FILE] = 899 * MIB, [RT_ANON] = MIB}}},
+		{"/dev/zero (deleted)", RT_MAP_SHMEM, {-MIB, {[RT_SHMEM] = -MIB}}},
+		{"[stack]", RT_MAP_STACK, {MIB - 1, {[RT_ANON] = MIB - 1}}},
+	};
+	struct rt_phase_view told[] = {phases[0], phases[1]};
+	struct rt_proc_summary proc = engine;
+	struct rt_summary summary = {.procs = &proc, .n_procs = 1};
+	char *text;
+
+	(void)state;
+	proc.phases = told;
+	told[0].mappings = of_outer;
+	told[0].n_mappings = 1;
+	told[1].mappings = of_inner;
+	told[1].n_mappings = 3;
+	text = print(RT_LANG_EN, &summary, NULL);
+	expect(text, "\n    - [heap] (brk)                               ");
+	expect_column(text, "- model-1.safetensors (file)", "change", "+900.00");
+	expect_column(text, "- model-1.safetensors (file)", "anon", "+1.00");
+	expect_column(text, "- model-1.safetensors (file)", "file", "+899.00");
+	expect_column(text, "- model-1.safetensors (file)", "shmem", " 0.00");
+	expect_column(text, "- /dev/zero (deleted) (pinned/shared memory)", "change", " -1.00");
+	expect_column(text, "- /dev/zero (deleted) (pinned/shared memory)", "shmem", " -1.00");
+	expect(text, " -1.00\n"); /* nothing behind the last figure */
+	assert_null(strstr(text, "[stack]"));
+	free(text);
+	told[0].own = MIB - 1;
+	text = print(RT_LANG_ZH, &summary, NULL);
+	assert_null(strstr(text, "[heap]"));
+	expect(text, "- model-1.safetensors (文件)");
+	expect(text, "- /dev/zero (deleted) (锁页/共享匿名内存)");
+	free(text);
+}
+
 /* The C library's widths are the truth: in cells, every row of a table ends where its heading ends. */
 static void test_columns(void **state)
 {
@@ -342,7 +397,7 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_process), cmocka_unit_test(test_outside_and_causes), cmocka_unit_test(test_opening),
+		cmocka_unit_test(test_process), cmocka_unit_test(test_mappings), cmocka_unit_test(test_outside_and_causes), cmocka_unit_test(test_opening),
 		cmocka_unit_test(test_columns), cmocka_unit_test(test_chinese),
 		cmocka_unit_test(test_not_hit_and_losses), cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_many_children), cmocka_unit_test(test_never_folded),

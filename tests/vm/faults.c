@@ -26,7 +26,7 @@ static unsigned long pages, rounds;
 static unsigned int n_threads;
 static pthread_barrier_t step;
 static int rollup_fd;
-static long long spent_ns; /* of the first thread, in the touching of whole mappings */
+static long long spent_ns; /* of the first thread, in the touching of a whole mapping: the fastest of the rounds, since others use the processor too */
 static char text[4096];
 
 static void die(const char *what)
@@ -75,15 +75,18 @@ static long long one_round(int keep)
 static void *worker(void *arg)
 {
 	unsigned long i;
-	long long ns = 0;
+	long long ns, fastest = 0;
 
 	one_round(0); /* its stack and page tables */
 	pthread_barrier_wait(&step);
 	pthread_barrier_wait(&step);
-	for (i = 0; i < rounds; i++)
-		ns += one_round(i + 1 == rounds);
+	for (i = 0; i < rounds; i++) {
+		ns = one_round(i + 1 == rounds);
+		if (!i || ns < fastest)
+			fastest = ns;
+	}
 	if (arg)
-		spent_ns = ns;
+		spent_ns = fastest;
 	pthread_barrier_wait(&step);
 	for (;;)
 		pause();
@@ -118,7 +121,7 @@ static void say(int fd, unsigned long total, unsigned long held, unsigned long t
 {
 	static char line[512];
 	int size = snprintf(line, sizeof(line), "{\"rss_pages\": %lu, \"held_pages\": %lu, \"faults\": %lu, \"ns_per_fault\": %.1f}\n", total, held,
-			    taken, (double)spent_ns / (double)(pages * rounds));
+			    taken, (double)spent_ns / (double)pages);
 
 	if (write(fd, line, (size_t)size) != size)
 		die("faults: write");

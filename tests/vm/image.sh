@@ -37,10 +37,13 @@ cp "$python" "$root/usr/bin/"
 ln -s "$(basename "$python")" "$root/usr/bin/python3"
 tar -C /usr/lib -cf - --exclude='config-*' --exclude='test' --exclude='idlelib' --exclude='tkinter' --exclude='turtledemo' --exclude='ensurepip' \
 	--exclude='lib2to3' --exclude='pydoc_data' --exclude='*.opt-?.pyc' "$version" | tar -C "$root/usr/lib" -xf -
-for module in pytest _pytest pluggy iniconfig packaging attr attrs; do
-	dir=$("$python" -c "import importlib.util as u; s = u.find_spec('$module'); print(s.submodule_search_locations[0] if s else '')")
-	[ -n "$dir" ] || fail "Python's $module is missing: install python3-pytest"
-	cp -r "$dir" "$root/usr/lib/python3/dist-packages/"
+for module in pytest _pytest pluggy iniconfig packaging attr attrs py; do
+	place=$("$python" -c "import importlib.util as u; s = u.find_spec('$module'); print((s.submodule_search_locations or [s.origin])[0] if s else '')")
+	if [ -n "$place" ]; then
+		cp -r "$place" "$root/usr/lib/python3/dist-packages/"
+	elif [ "$module" = pytest ]; then
+		fail "Python's pytest is missing: install python3-pytest"
+	fi # which of the others it needs depends on its version
 done
 
 # The libraries of everything that is dynamic; ldd fails on what is not.

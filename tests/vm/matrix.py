@@ -30,7 +30,7 @@ KERNELS = {  # version: Debian suite that has it
     "7.3": "trixie-backports",
 }
 AT_ONCE = 2  # machines of 2 CPUs, emulated by one host thread each
-LIMIT = 600  # seconds for one boot
+LIMIT = 900  # seconds for one boot; a quiet machine of two cores needs a quarter of that
 BOOTS = 4  # emulated boots die now and then before the guest's first process; only such boots are repeated
 QEMU = "qemu-system-x86_64"
 BEGIN, END = "GUEST-BEGINS", "GUEST-ENDS"
@@ -51,7 +51,8 @@ def tail(path, size=2000):
 def boot(kernel, image, folder, guest_command=None):
     """One boot: (what the guest said, why it ended early or None)."""
     console, out = os.path.join(folder, "console"), os.path.join(folder, "out")
-    command = [QEMU, "-accel", "tcg", "-cpu", "max", "-m", "1536M", "-smp", "2", "-nodefaults", "-no-user-config"]
+    # A matrix that is killed takes its machines along.
+    command = ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", "max", "-m", "1536M", "-smp", "2", "-nodefaults", "-no-user-config"]
     command += ["-display", "none", "-no-reboot", "-nic", "none", "-kernel", kernel, "-initrd", image]
     command += ["-serial", f"file:{console}", "-serial", f"file:{out}"]
     append = "console=ttyS0 rdinit=/init panic=-1 loglevel=4 mitigations=off"
