@@ -133,12 +133,20 @@ $(B)/san/pyprobe: tools/pyprobe.c $(UNIT_OBJ)
 test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe
 	@tests/run.sh unit $(UNIT:%=$(B)/san/%)
 
-test-host: $(B)/host/test_walk
-	@tests/run.sh host $(B)/host/test_walk
+test-host: $(B)/host/test_walk $(B)/host/test_walk_old
+	@tests/run.sh host $^
 
-$(B)/host/test_walk: tests/host/test_walk.c $(wildcard tests/host/shim/*/*.h tests/host/*.h bpf/*.h include/*.h) | $(B)
+HOST_CC   = $(CLANG) -std=gnu11 -D_GNU_SOURCE= $(SAN) -fno-sanitize=alignment -Wall -Wno-unused-function -Wno-unused-variable -Itests/host/shim -Iinclude -Itests/host
+HOST_DEPS := $(wildcard tests/host/shim/*/*.h tests/host/*.h bpf/*.h include/*.h)
+
+# The walker as today's kernels run it, and as those before 5.17 do.
+$(B)/host/test_walk: tests/host/test_walk.c $(HOST_DEPS) | $(B)
 	mkdir -p $(B)/host
-	$(CLANG) -std=gnu11 -D_GNU_SOURCE= $(SAN) -fno-sanitize=alignment -Wall -Wno-unused-function -Wno-unused-variable -Itests/host/shim -Iinclude -Itests/host -o $@ $< -lcmocka
+	$(HOST_CC) -o $@ $< -lcmocka
+
+$(B)/host/test_walk_old: tests/host/test_walk.c $(HOST_DEPS) | $(B)
+	mkdir -p $(B)/host
+	$(HOST_CC) -DRT_OLD_KERNEL -o $@ $< -lcmocka
 
 test-e2e: all
 	@tests/run.sh e2e
@@ -147,7 +155,7 @@ test: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory test-all
 
-test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk
+test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk $(B)/host/test_walk_old
 	@tests/run.sh all $(UNIT:%=$(B)/san/%)
 
 test-vllm: test-deps all

@@ -249,7 +249,7 @@ static long rt_walk_deep(u32 i, struct rt_look *l)
 	sh->st.cur = rt_frame_field(sh, at, po->frame_previous);
 	return 0;
 }
-RT_LOOK_STEPS(rt_walk_deep, 64)
+RT_LOOK_STEPS(rt_walk_deep, 16)
 
 /* Which chunk of the frame stack the frame pushed at `pos` is in. */
 static __always_inline void rt_chunk_note(struct rt_shadow *sh, u32 pos, u64 addr)
@@ -423,7 +423,7 @@ RT_INNER int rt_walk_all(struct rt_thread *t, struct rt_space *s, struct rt_shad
 	sh->st.node = s->root;
 	sh->st.sig = 0;
 	sh->n_volatile = 0;
-	rt_look_loop(RT_DEEP_MAX, rt_walk_deep, 64, l);
+	rt_look_loop(RT_DEEP_MAX, rt_walk_deep, 16, l);
 	if (sh->st.total > RT_DEEP_INNER) {
 		if (!sh->st.cur) /* the bottom was reached */
 			rt_loop(RT_DEEP_OUTER, RT_DEEP_OUTER, rt_push_outer, l);
@@ -631,6 +631,51 @@ static long rt_find_step(u32 i, struct rt_find *f)
 
 #define RT_FIND_STEPS 1024
 
+#ifndef RT_OLD_KERNEL
+
+#define rt_find_loop(t, s, f) bpf_loop(RT_FIND_STEPS, rt_find_step, f, 0)
+
+#else
+
+#define RT_FIND_BATCH 16
+
+/* A piece of the search, whose state is in the thread. */
+__noinline int rt_find_steps(u32 thread, u32 pyoff)
+{
+	struct rt_thread *t = bpf_map_lookup_elem(&threads, &thread);
+	struct rt_find f = {.po = bpf_map_lookup_elem(&pyoffs, &pyoff)};
+	long stop = 0;
+
+	if (!t || !f.po)
+		return 1;
+	f.interp = t->find_interp;
+	f.tstate = t->find_tstate;
+	f.fsbase = t->find_fsbase;
+	for (u32 i = 0; i < RT_FIND_BATCH && !stop; i++)
+		stop = rt_find_step(i, &f);
+	t->find_interp = f.interp;
+	t->find_tstate = f.tstate;
+	t->find_found = f.found;
+	return stop != 0;
+}
+
+static __always_inline void rt_find_loop(struct rt_thread *t, struct rt_space *s, struct rt_find *f)
+{
+	u32 thread = t->key, pyoff = s->pyoff;
+
+	t->find_interp = f->interp;
+	t->find_tstate = f->tstate;
+	t->find_fsbase = f->fsbase;
+	t->find_found = 0;
+	for (u32 i = 0; i < RT_FIND_STEPS / RT_FIND_BATCH; i++)
+		if (rt_find_steps(thread, pyoff))
+			break;
+	f->tstate = t->find_tstate;
+	f->found = t->find_found;
+}
+
+#endif
+
 /* Address of the thread state whose thread_id is the thread pointer, or 0. What was found (or not) is remembered with the thread. */
 RT_GLOBAL u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const struct rt_pyoff *po, u64 fsbase)
 {
@@ -650,7 +695,7 @@ RT_GLOBAL u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const stru
 	if (head == t->none_head && rt_user_u64(head + po->tstate_thread_id) == t->none_head_thread)
 		return 0;
 	f.tstate = head;
-	rt_loop(RT_FIND_STEPS, RT_FIND_STEPS, rt_find_step, &f);
+	rt_find_loop(t, s, &f);
 	if (f.found) {
 		t->tstate = f.tstate;
 		return f.tstate;

@@ -245,6 +245,7 @@ struct rt_thread {
 	u64 start; /* when the task began */
 	u32 key;
 	struct rt_seen seen; /* last */
+	u64 find_interp, find_tstate, find_fsbase, find_found; /* search for the thread state in progress */
 #endif
 };
 

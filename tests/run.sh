@@ -87,12 +87,12 @@ unit() {
 
 case $what in
 unit) unit "$@" ;;
-host) cmocka host build/host/test_walk ;;
+host) cmocka host build/host/test_walk build/host/test_walk_old ;;
 e2e) e2e ;;
 vllm) pytest vllm tests/vllm ;;
 all)
 	unit "$@"
-	cmocka host build/host/test_walk
+	cmocka host build/host/test_walk build/host/test_walk_old
 	e2e
 	;;
 *)

@@ -236,7 +236,8 @@ class Said:
 def clean_environment():
     """Nothing of the caller's that changes what the tool or a target does."""
     drop = ("SUDO_", "VLLM_ENABLE_RAM_TRACKING", "PYTHON", "NO_COLOR", "CLICOLOR", "RAMTRACK")
-    return {key: value for key, value in os.environ.items() if not key.startswith(drop)}
+    forced = {"RAMTRACK_BPF_OBJECT": os.environ["RT_BPF_OBJECT"]} if os.environ.get("RT_BPF_OBJECT") else {}
+    return {**{key: value for key, value in os.environ.items() if not key.startswith(drop)}, **forced}
 
 
 def read_ndjson(path):

@@ -2,6 +2,7 @@
 /*
  * The BPF walker, compiled for the host, over memory images of CPython 3.11 that the test lays out itself. The truth is the test's own
  * model of the stack: after every step the node that the walker gives is unfolded and compared with it, frame by frame.
+ * Compiled twice: with RT_OLD_KERNEL as kernels before 5.17 run it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,12 +36,22 @@ struct map_memory {
 
 static struct map_memory maps_seen[32];
 static struct rt_shadow *shadow;
+static struct rt_thread thread;
+static const struct rt_pyoff py311;
 
 void *shim_map(void *map, const void *key, unsigned key_size, unsigned value_size, unsigned max_entries, int is_array)
 {
 	u32 index;
 
 	(void)key_size;
+#ifdef RT_OLD_KERNEL /* steps of loops find these again by number; there is one of each here */
+	if (map == &threads)
+		return &thread;
+	if (map == &shadows)
+		return shadow;
+	if (map == &pyoffs)
+		return (void *)&py311;
+#endif
 	if (!is_array)
 		return NULL; /* hash maps are empty here */
 	memcpy(&index, key, sizeof(index));
@@ -276,7 +287,6 @@ static void pop(void)
 
 /* ---- looking ---- */
 
-static struct rt_thread thread;
 static struct rt_space space;
 
 static void compare(void)

@@ -28,6 +28,9 @@ extern unsigned long long shim_clock;
 					sizeof(*(map)->type) / sizeof(int) == 2 || sizeof(*(map)->type) / sizeof(int) == 6))
 #define bpf_map_update_elem(map, key_, value_, flags) (0)
 #define bpf_map_delete_elem(map, key_) (0)
+/* Queues: always something in them. */
+#define bpf_map_pop_elem(map, value_) (*(value_) = 0, 0)
+#define bpf_map_push_elem(map, value_, flags) (0)
 #define bpf_probe_read_user(dst, size, src) shim_read(dst, size, (unsigned long long)(src))
 #define bpf_probe_read_kernel(dst, size, src) (memset(dst, 0, size), 0L)
 #define bpf_probe_read_kernel_str(dst, size, src) (0L)
@@ -43,6 +46,7 @@ extern unsigned long long shim_clock;
 	})
 #define bpf_task_storage_get(map, task, init, flags) ((typeof((map)->value))shim_storage(map, sizeof(*(map)->value), (flags) & 1))
 #define bpf_get_current_task_btf() ((struct task_struct *)shim_current())
+#define bpf_get_current_task() ((unsigned long)shim_current())
 #define bpf_get_smp_processor_id() (0u)
 #define bpf_get_prandom_u32() shim_random()
 #define bpf_ktime_get_ns() (++shim_clock)
