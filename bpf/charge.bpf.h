@@ -162,7 +162,7 @@ static __always_inline struct rt_space *rt_event_space(u64 mm, u32 *slot_out)
 static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, u32 kind, s64 count, u64 percpu,
 					  struct task_struct *task, struct rt_thread *t)
 {
-	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, RT_TAKE(slot, kind, 1), count, percpu);
+	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, RT_TAKE(slot, kind, RT_TAKE_EVENT), count, percpu);
 
 	if (v)
 		rt_count(RT_C_RSS_EVENTS);
@@ -188,9 +188,9 @@ static __noinline s64 rt_poll_kind(struct rt_space *s, u64 what)
 	return rt_mm_counter_read((struct mm_struct *)s->mm, (what >> 32) & 0xff, &count, &percpu) ? 0 : rt_rss_take(s, what, count, percpu);
 }
 
-/* The thread that runs may have changed its address space, of any kind and by any number of pages: what moved since it was last asked? `rescan`: on other CPUs
- * too. A thread comes to another CPU only through sched_switch, where it is asked as well, so that nothing of it stays behind. */
-static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog, u32 rescan)
+/* The thread that runs may have changed its address space, of any kind and by any number of pages: what moved since it was last asked? `how`: RT_TAKE_*.
+ * A thread comes to another CPU only through sched_switch, where it is asked as well, so that nothing of it stays behind. */
+static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog, u32 how)
 {
 	struct task_struct *task = rt_current_task();
 
@@ -198,7 +198,7 @@ static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog,
 		return 0;
 	t->busy = 1;
 	for (u32 k = 0; k < RT_KINDS; k++) {
-		s64 v = cfg.split ? rt_split_poll(t, task, k) : rt_poll_kind(s, RT_TAKE(t->slot, k, rescan));
+		s64 v = cfg.split ? rt_split_poll(t, task, k) : rt_poll_kind(s, RT_TAKE(t->slot, k, how));
 
 		if (!v)
 			continue;
@@ -217,7 +217,7 @@ static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog,
 static __always_inline void rt_poll_first(struct rt_thread *t, struct rt_space *s, u32 prog)
 {
 	if (cfg.mm_source != RT_MM_RSS_STAT)
-		rt_poll(t, s, prog, 0);
+		rt_poll(t, s, prog, RT_TAKE_SEVERAL);
 }
 
 /* A fault of the current thread is over; `before`: the next one begins (tracepoints), and the last one's pages are seen. */
@@ -243,7 +243,7 @@ static __always_inline int rt_fault_done(bool before)
 		t->min_now = min;
 		t->maj_now = maj;
 	}
-	rt_poll(t, s, RT_PROG_RSS, 0);
+	rt_poll(t, s, RT_PROG_RSS, RT_TAKE_ONE);
 	t->min_now = t->maj_now = 0;
 	return 0;
 }

@@ -334,7 +334,7 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	if (!s)
 		return 0;
 	if (cfg.mm_source != RT_MM_RSS_STAT)
-		rt_poll(t, s, RT_PROG_LIFE, 1);
+		rt_poll(t, s, RT_PROG_LIFE, RT_TAKE_ALL);
 	return rt_exit_tell(t, s, task);
 }
 

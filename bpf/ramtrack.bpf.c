@@ -129,7 +129,7 @@ int mm_sys_exit(void *ctx)
 	struct rt_thread *t = rt_thread_of(rt_current_task());
 	struct rt_space *s = t ? rt_thread_space(t) : NULL;
 
-	return s ? rt_poll(t, s, RT_PROG_RSS, 0) : 0;
+	return s ? rt_poll(t, s, RT_PROG_RSS, RT_TAKE_SEVERAL) : 0;
 }
 
 SEC("tp_btf/sched_process_fork")
