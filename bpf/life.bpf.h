@@ -333,9 +333,10 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	s = rt_thread_space(t);
 	if (!s)
 		return 0;
-	/* With every source: an event can be missed (on preemptible kernels a program is not run while it runs already on this CPU for a thread that was preempted), and
-	 * the next one, which would take its pages, does not come. */
-	rt_poll(t, s, RT_PROG_LIFE, RT_TAKE_ALL);
+	/* An event can be missed (on preemptible kernels a program is not run while it runs already on this CPU for a thread that was preempted), and the next one, which
+	 * would take its pages, does not come when this was the last thread. */
+	if (cfg.mm_source != RT_MM_RSS_STAT || (s->image == t->image && rt_of(rt_of(task, signal), live.counter) <= 0))
+		rt_poll(t, s, RT_PROG_LIFE, RT_TAKE_ALL);
 	return rt_exit_tell(t, s, task);
 }
 
