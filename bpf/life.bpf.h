@@ -326,6 +326,7 @@ static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, stru
 static __always_inline int rt_on_exit(struct task_struct *task)
 {
 	struct rt_thread *t = rt_thread_of(task);
+	struct signal_struct *signal = rt_of(task, signal);
 	struct rt_space *s;
 
 	if (!t)
@@ -335,7 +336,7 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 		return 0;
 	/* An event can be missed (on preemptible kernels a program is not run while it runs already on this CPU for a thread that was preempted), and the next one, which
 	 * would take its pages, does not come when this was the last thread. */
-	if (cfg.mm_source != RT_MM_RSS_STAT || (s->image == t->image && rt_of(rt_of(task, signal), live.counter) <= 0))
+	if (cfg.mm_source != RT_MM_RSS_STAT || (s->image == t->image && rt_of(signal, live.counter) <= 0))
 		rt_poll(t, s, RT_PROG_LIFE, RT_TAKE_ALL);
 	return rt_exit_tell(t, s, task);
 }
