@@ -133,25 +133,28 @@ static __noinline int rt_others_changed(struct rt_space *s, u32 slot, u32 kind, 
 /* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
 static __always_inline struct rt_space *rt_event_space(u64 mm, u32 *slot_out)
 {
-	u32 zero = 0, slot, epoch = READ_ONCE(globals.space_epoch);
+	u32 zero = 0, slot, *found;
 	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 	struct rt_space *s;
+	u64 key;
 
 	if (!cpu)
 		return NULL;
-	if (cpu->last_mm == mm && cpu->last_epoch == epoch) {
-		slot = cpu->last_slot;
-	} else {
-		u32 *found = bpf_map_lookup_elem(&space_index, &mm);
-
-		slot = found ? *found : RT_SLOT_NONE;
-		cpu->last_mm = mm;
-		cpu->last_slot = slot;
-		cpu->last_epoch = epoch;
-	}
-	if (slot == RT_SLOT_NONE)
-		return NULL;
+	slot = READ_ONCE(cpu->last_slot);
 	s = rt_space_at(slot);
+	if (!s || s->mm != mm) {
+		key = mm ^ (u64)READ_ONCE(globals.space_epoch) * 0x9e3779b97f4a7c15ull;
+		if (READ_ONCE(cpu->not_followed) == key)
+			return NULL;
+		found = bpf_map_lookup_elem(&space_index, &mm);
+		if (!found) {
+			WRITE_ONCE(cpu->not_followed, key);
+			return NULL;
+		}
+		slot = *found;
+		WRITE_ONCE(cpu->last_slot, slot);
+		s = rt_space_at(slot);
+	}
 	if (!s || s->mm != mm || (s->flags & RT_SPACE_ADOPTING))
 		return NULL;
 	*slot_out = slot;

@@ -185,7 +185,8 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 	s = rt_thread_space(t);
 	if (!s || s->mm != (u64)rt_of(prev, mm))
 		return 0;
-	rt_poll_first(t, s, RT_PROG_SWITCH);
+	/* Also of changes whose events were missed: their pages are this thread's, and what it leaves on this CPU may wait there for long. */
+	rt_poll(t, s, RT_PROG_SWITCH, cfg.mm_source == RT_MM_RSS_STAT ? RT_TAKE_ONE : RT_TAKE_SEVERAL);
 	if (s->remote_since)
 		rt_remote_flush(s, bpf_ktime_get_ns());
 	/* Also a thread that is only preempted: while it is off its CPU another one may allocate on its behalf, in a phase that was not seen yet. */

@@ -148,9 +148,11 @@ struct {
 } cpu_offset SEC(".maps");
 
 struct rt_cpu {
-	u64 last_mm; /* the mm of the last event on this CPU, and its slot: no look-up while it is the same */
+	/* No look-up while the mm of events on this CPU is the same: the slot of the last one that is followed, and the last one that is not, mixed with the epoch. Each is
+	 * one word: on kernels where these programs can be preempted, another one may write between any two. */
+	u64 not_followed;
 	u32 last_slot;
-	u32 last_epoch;
+	u32 pad;
 	u64 offset;
 	u64 tmp;
 	/* the last page fault that began on this CPU: whose (task_struct), where, at which instruction of user space */
@@ -430,6 +432,7 @@ struct {
 } map_ids SEC(".maps");
 
 struct rt_map_scratch { /* what would be too much for the stack */
+	u32 busy, walking; /* in use by a program that was preempted */
 	struct rt_map_key key;
 	u64 dentry, mount; /* the path's component that comes next */
 	u32 len;	   /* of name[] so far */

@@ -117,16 +117,13 @@ static __always_inline bool rt_is_shared_anon(struct file *file)
 	return name == 0x6f72657a2f766564ull; /* "dev/zero" */
 }
 
-/* The number of a file. */
-__noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
+static __always_inline u32 rt_map_file_by(struct rt_map_scratch *w, u64 file_addr, u32 image, u32 tid)
 {
 	struct file *file = (struct file *)file_addr;
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct rt_map_scratch *w;
-	u32 zero = 0, *known, id;
+	u32 *known, id;
 
-	w = bpf_map_lookup_elem(&map_scratch, &zero);
-	if (!w || !inode)
+	if (!inode)
 		return RT_MAP_ID_UNKNOWN;
 	w->key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	w->key.ino = BPF_CORE_READ(inode, i_ino);
@@ -146,6 +143,19 @@ __noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
 		rt_count(RT_C_MAP_FULL);
 		return w->key.kind == RT_MAP_SHMEM ? RT_MAP_ID_SHMEMS : RT_MAP_ID_FILES;
 	}
+	return id;
+}
+
+/* The number of a file. */
+__noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
+{
+	u32 zero = 0, id;
+	struct rt_map_scratch *w = bpf_map_lookup_elem(&map_scratch, &zero);
+
+	if (!w || rt_exchange(&w->busy, 1))
+		return RT_MAP_ID_UNKNOWN;
+	id = rt_map_file_by(w, file_addr, image, tid);
+	w->busy = 0;
 	return id;
 }
 
@@ -251,10 +261,11 @@ __noinline u32 rt_map_walk(u64 mm_addr, u64 addr, u32 image, u32 tid)
 		return RT_MAP_ID_UNKNOWN;
 	scratch = bpf_map_lookup_elem(&map_scratch, &zero);
 	bpf_core_read(&w.at, sizeof(w.at), &mm->mm_mt.ma_root);
-	if (!scratch || (w.at & 3) != 2)
+	if (!scratch || (w.at & 3) != 2 || rt_exchange(&scratch->walking, 1))
 		return RT_MAP_ID_UNKNOWN;
 	w.node = scratch->node;
 	bpf_loop(8, rt_tree_step, &w, 0);
+	scratch->walking = 0;
 	vma = (struct vm_area_struct *)w.at;
 	if (w.at < 4096 || (w.at & 3) || BPF_CORE_READ(vma, vm_mm) != mm)
 		return RT_MAP_ID_UNKNOWN;
