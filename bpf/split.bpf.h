@@ -76,10 +76,10 @@ static __always_inline s64 rt_split_added(struct rt_space *s, struct rt_thread *
 {
 	s64 v = count - s->acc[rt_slot_of(kind)];
 
-	if (t && v != RT_HUGE_PAGES && v != -RT_HUGE_PAGES) {
+	if (t) {
 		s64 part = rt_split_part(task, kind);
 
-		if (part) {
+		if (part && (v == part || (v != RT_HUGE_PAGES && v != -RT_HUGE_PAGES))) {
 			v = part - t->cache[rt_slot_of(kind)];
 			t->cache[rt_slot_of(kind)] = 0;
 			rt_fetch_add(&s->acc[rt_slot_of(kind)], part);
