@@ -183,7 +183,7 @@ static __always_inline u32 rt_code_scratch_take(u32 prog)
 	if (sc && !rt_exchange(&sc->busy, 1))
 		return key;
 #pragma unroll
-	for (u32 i = RT_PROG_LIFE + 1; i < RT_PROG_KINDS; i++) {
+	for (u32 i = RT_PROG_WAKE + 1; i < RT_PROG_KINDS; i++) {
 		key = base + i;
 		sc = bpf_map_lookup_elem(&code_scratch, &key);
 		if (sc && !rt_exchange(&sc->busy, 1))

@@ -198,6 +198,24 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 	return 0;
 }
 
+/* A thread that wakes another one of its process may do so in a phase that was not seen yet, and the other one's pages belong to it. */
+SEC("tp_btf/sched_waking")
+int BPF_PROG(thread_wakes, struct task_struct *other)
+{
+	struct task_struct *task = rt_current_task();
+	struct rt_thread *t = rt_thread_of(task);
+	struct rt_space *s;
+
+	if (!t || t->busy || rt_of(other, tgid) != rt_of(task, tgid))
+		return 0;
+	s = rt_thread_space(t);
+	if (!s || s->mm != (u64)rt_of(task, mm) || (s->flags & RT_SPACE_ADOPTING))
+		return 0;
+	rt_count(RT_C_WAKE_LOOKS);
+	rt_glance(t, s, task, RT_PROG_WAKE);
+	return 0;
+}
+
 SEC("perf_event")
 int clock_sample(void *ctx)
 {

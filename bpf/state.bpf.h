@@ -474,6 +474,7 @@ enum rt_prog_kind {
 	RT_PROG_SAMPLE,
 	RT_PROG_ENTRY,
 	RT_PROG_LIFE,
+	RT_PROG_WAKE,
 	RT_PROG_KINDS = 8, /* a power of two */
 };
 

@@ -102,6 +102,8 @@ static __always_inline int rt_thread_drop(struct task_struct *task)
 /* While memory can be had, before the first look. */
 #define rt_shadow_early(task) (cfg.shadow_pool ? NULL : bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE))
 
+#define rt_shadow_allocates() (!cfg.shadow_pool)
+
 #else /* RT_OLD_KERNEL */
 
 struct {
@@ -215,6 +217,7 @@ static __always_inline struct rt_shadow *rt_shadow_make(struct task_struct *task
 
 #define rt_space_number(s, index) ((s)->slot = (index))
 #define rt_shadow_early(task) (0)
+#define rt_shadow_allocates() (0)
 
 #endif
 

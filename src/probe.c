@@ -422,7 +422,7 @@ static void detach(struct rt_probe *p)
 	struct rt_skel *s = p->skel;
 	struct bpf_link **links[] = {
 		&s->links.mm_fault_fexit, &s->links.mm_fault_kretprobe, &s->links.mm_fault_user, &s->links.mm_fault_kernel,
-		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
+		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched, &s->links.thread_wakes,
 		&s->links.task_renamed, &s->links.process_fork, &s->links.process_exec, &s->links.process_exit,
 		&s->links.fault_user, &s->links.fault_kernel, &s->links.mmap_locking,
 	};
@@ -602,6 +602,7 @@ int rt_probe_attach(struct rt_probe *p)
 		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork"},
 		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename"},
 		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch"},
+		{s->progs.thread_wakes, &s->links.thread_wakes, "tracepoint sched_waking"},
 		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user"},
 		{s->progs.fault_kernel, &s->links.fault_kernel, "tracepoint page_fault_kernel"},
 		{s->progs.mmap_locking, &s->links.mmap_locking, "tracepoint mmap_lock_start_locking"},
