@@ -12,9 +12,11 @@
 /* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
 static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
 {
-	if (now - s->remote_since <= cfg.flush_age_ns)
+	u64 since = s->remote_since;
+
+	/* One CPU sends what is there. */
+	if (!since || now - since <= cfg.flush_age_ns || rt_exchange(&s->remote_since, 0) == 0)
 		return 0;
-	s->remote_since = 0;
 #pragma unroll
 	for (u32 c = 1; c < RT_CAUSES; c++)
 		rt_emit_remote(s, c);
@@ -39,11 +41,11 @@ static __noinline int rt_remote(struct rt_space *s, u32 cause, const struct rt_d
 	}
 	s->remote_since = s->remote_since ? s->remote_since : now;
 	m->last_ns = now;
-	m->events++;
-	m->delta[rt_slot_of(k)] += (s32)d->pages;
-	m->reused += d->reused;
+	rt_add(&m->delta[rt_slot_of(k)], (s32)d->pages);
+	rt_add(&m->reused, d->reused);
 	if (d->pages > 0)
-		m->gained[rt_slot_of(k)] += (u32)d->pages;
+		rt_add(&m->gained[rt_slot_of(k)], (u32)d->pages);
+	rt_add(&m->events, 1);
 	return 0;
 }
 
@@ -84,7 +86,7 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 	if ((u64)rt_of(task, mm) != mm || (rt_of(task, flags) & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
 		return NULL;
 	t = rt_thread_of(task);
-	if (!t)
+	if (!t && (u32)rt_of(task, tgid) == s->pid) /* else a process made by vfork that is not followed: it runs on this memory until it executes */
 		t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 	if (t && t->busy) { /* cannot be: a look takes no fault */
 		rt_count(RT_C_SHADOW_BUSY);
@@ -133,22 +135,23 @@ static __noinline int rt_others_changed(struct rt_space *s, u32 slot, u32 kind, 
 /* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
 static __always_inline struct rt_space *rt_event_space(u64 mm, u32 *slot_out)
 {
-	u32 zero = 0, slot, *found;
+	u32 zero = 0, slot, epoch, *found;
 	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 	struct rt_space *s;
-	u64 key;
 
 	if (!cpu)
 		return NULL;
 	slot = READ_ONCE(cpu->last_slot);
 	s = rt_space_at(slot);
 	if (!s || s->mm != mm) {
-		key = mm ^ (u64)READ_ONCE(globals.space_epoch) * 0x9e3779b97f4a7c15ull;
-		if (READ_ONCE(cpu->not_followed) == key)
+		epoch = READ_ONCE(globals.space_epoch);
+		if (READ_ONCE(cpu->other_mm) == mm && READ_ONCE(cpu->other_epoch) == epoch)
 			return NULL;
 		found = bpf_map_lookup_elem(&space_index, &mm);
 		if (!found) {
-			WRITE_ONCE(cpu->not_followed, key);
+			WRITE_ONCE(cpu->other_mm, mm); /* first: an epoch of before is harmless */
+			barrier();
+			WRITE_ONCE(cpu->other_epoch, epoch);
 			return NULL;
 		}
 		slot = *found;
@@ -197,7 +200,7 @@ static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog,
 {
 	struct task_struct *task = rt_current_task();
 
-	if (t->busy || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)rt_of(task, mm) != s->mm)
+	if (t->busy || (rt_of(task, flags) & PF_MEMALLOC) || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)rt_of(task, mm) != s->mm)
 		return 0;
 	t->busy = 1;
 	for (u32 k = 0; k < RT_KINDS; k++) {
@@ -231,7 +234,7 @@ static __always_inline struct rt_space *rt_fault_newcomer(struct task_struct *ta
 	u32 slot = 0;
 
 	s = mm ? rt_event_space(mm, &slot) : NULL;
-	if (s && !(s->flags & RT_SPACE_DEAD))
+	if (s && !(s->flags & RT_SPACE_DEAD) && (u32)rt_of(task, tgid) == s->pid)
 		*t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 	return s;
 }

@@ -292,7 +292,7 @@ static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
 		if (edge)
-			rt_fetch_add(&s->epoch, 1);
+			rt_add(&s->epoch, 1);
 		rt_run_begin(t, s, slot, task, now, seen, d, edge);
 	}
 	run->last_ns = now;

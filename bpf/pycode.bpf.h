@@ -273,7 +273,7 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 	r->file_width = f->width ? f->width : 1;
 	r->pyversion = po->version;
 	r->pad = 0;
-	if (size <= sizeof(*r) + RT_CODE_DATA + 8 && bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP))
+	if (size <= sizeof(*r) + RT_CODE_DATA + 8 && bpf_ringbuf_output(&ring, r, size, c->flags & RT_CODE_IS_STATEMENT ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
 		rt_count(RT_C_LOST_CODE);
 	sc->busy = 0;
 	return 0;

@@ -116,15 +116,15 @@ static RT_APART int rt_rss_note(struct rt_space *s, u32 kind, s64 v, struct rt_d
 	d->before[RT_FILE] = s->sum[RT_FILE];
 	d->before[RT_ANON] = s->sum[RT_ANON];
 	d->before[RT_SHMEM] = s->sum[RT_SHMEM];
-	rt_fetch_add(&s->sum[rt_slot_of(kind)], v);
+	rt_add(&s->sum[rt_slot_of(kind)], v);
 	if (v < 0) {
-		rt_fetch_add(&s->pool, -v);
+		rt_add(&s->pool, -v);
 	} else {
 		s64 pool = s->pool;
 
 		if (pool > 0) {
 			d->reused = pool < v ? pool : v;
-			rt_fetch_add(&s->pool, -(s64)d->reused);
+			rt_add(&s->pool, -(s64)d->reused);
 		}
 		total = d->before[RT_FILE] + d->before[RT_ANON] + d->before[RT_SHMEM] + v;
 		if (total > (s64)s->peak)
@@ -174,7 +174,7 @@ static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 p
 		v += rt_rescan(slot, percpu, kind);
 	}
 	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
-	if ((part == 0 || how >= RT_TAKE_SEVERAL) && count != s->acc[rt_slot_of(kind)])
+	if ((part == 0 || how == RT_TAKE_ALL || (how == RT_TAKE_SEVERAL && v)) && count != s->acc[rt_slot_of(kind)])
 		v += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 	return v;
 }
@@ -259,7 +259,7 @@ RT_GLOBAL int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
 		moved = rt_rescan(slot, percpu, kind);
 		moved += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 		if (moved)
-			rt_fetch_add(&s->sum[rt_slot_of(kind)], moved);
+			rt_add(&s->sum[rt_slot_of(kind)], moved);
 		base->kind[rt_slot_of(kind)] += moved;
 	}
 	return 0;

@@ -148,11 +148,11 @@ struct {
 } cpu_offset SEC(".maps");
 
 struct rt_cpu {
-	/* No look-up while the mm of events on this CPU is the same: the slot of the last one that is followed, and the last one that is not, mixed with the epoch. Each is
-	 * one word: on kernels where these programs can be preempted, another one may write between any two. */
-	u64 not_followed;
+	/* No look-up while the mm of events on this CPU is the same: the slot of the last one that is followed (checked on use), and the last one that is not, with the epoch at
+	 * which it was not. On kernels where these programs can be preempted, another one may write between any two words. */
+	u64 other_mm;
 	u32 last_slot;
-	u32 pad;
+	u32 other_epoch;
 	u64 offset;
 	u64 tmp;
 	/* the last page fault that began on this CPU: whose (task_struct), where, at which instruction of user space */

@@ -137,6 +137,10 @@ static __always_inline u32 rt_map_file_by(struct rt_map_scratch *w, u64 file_add
 	known = bpf_map_lookup_elem(&map_ids, &w->key);
 	if (known)
 		return *known;
+	if (READ_ONCE(globals.next_map) >= RT_MAX_MAPS) { /* no number is worth sending that cannot be kept */
+		rt_count(RT_C_MAP_FULL);
+		return w->key.kind == RT_MAP_SHMEM ? RT_MAP_ID_SHMEMS : RT_MAP_ID_FILES;
+	}
 	id = rt_map_send(file_addr, image, tid);
 	/* Only now can another CPU use the number: its record is in the ring. */
 	if (id != RT_MAP_ID_UNKNOWN && bpf_map_update_elem(&map_ids, &w->key, &id, BPF_NOEXIST) == -7 /* E2BIG */) {
@@ -293,7 +297,8 @@ __noinline u32 rt_map_lookup(struct rt_thread *t, u64 addr)
 	seen.tid = t->tid;
 	rt_count(RT_C_MAP_LOOKUPS);
 	if (!bpf_find_vma(task, addr, rt_vma_see, &seen, 0)) {
-		*v = seen.vma;
+		if (seen.vma.map != RT_MAP_ID_UNKNOWN)
+			*v = seen.vma;
 		return seen.vma.map;
 	}
 	bpf_core_read(&mm, sizeof(mm), &task->mm);
@@ -316,7 +321,7 @@ static __always_inline u32 rt_map_at(struct rt_thread *t, struct task_struct *ta
 
 /* ---- where ---- */
 
-/* A fault begins. Programs of tracepoints are not preempted, so that the three values belong together. */
+/* A fault begins. Whose it is comes last: a note that was torn by a program in between (they can be preempted on new kernels) is nobody's, or has another instruction. */
 static __always_inline int rt_fault_note(u64 addr, u64 ip)
 {
 	u32 zero = 0;
@@ -324,9 +329,12 @@ static __always_inline int rt_fault_note(u64 addr, u64 ip)
 
 	if (!cpu)
 		return 0;
-	cpu->fault_task = bpf_get_current_task();
+	WRITE_ONCE(cpu->fault_task, 0);
+	barrier();
 	cpu->fault_addr = addr;
 	cpu->fault_ip = ip;
+	barrier();
+	WRITE_ONCE(cpu->fault_task, bpf_get_current_task());
 	return 0;
 }
 
