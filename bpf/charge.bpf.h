@@ -227,16 +227,17 @@ static __always_inline void rt_poll_first(struct rt_thread *t, struct rt_space *
 }
 
 /* A thread of a followed process that is not known yet: there was no memory for its state when it was born. */
-static __always_inline struct rt_space *rt_fault_newcomer(struct task_struct *task, struct rt_thread **t)
+static __noinline struct rt_thread *rt_fault_newcomer(void)
 {
+	struct task_struct *task = rt_current_task();
 	u64 mm = (u64)rt_of(task, mm);
 	struct rt_space *s;
 	u32 slot = 0;
 
 	s = mm ? rt_event_space(mm, &slot) : NULL;
-	if (s && !(s->flags & RT_SPACE_DEAD) && (u32)rt_of(task, tgid) == s->pid)
-		*t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
-	return s;
+	if (!s || (s->flags & RT_SPACE_DEAD) || (u32)rt_of(task, tgid) != s->pid)
+		return NULL;
+	return rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 }
 
 /* A fault of the current thread is over; `before`: the next one begins (tracepoints), and the last one's pages are seen. */
@@ -244,10 +245,13 @@ static __always_inline int rt_fault_done(bool before)
 {
 	struct task_struct *task = rt_current_task();
 	struct rt_thread *t = rt_thread_of(task);
-	struct rt_space *s = t ? rt_thread_space(t) : rt_fault_newcomer(task, &t);
+	struct rt_space *s;
 	u64 min, maj;
 
-	if (!s || !t)
+	if (!t)
+		t = rt_fault_newcomer();
+	s = t ? rt_thread_space(t) : NULL;
+	if (!t || !s)
 		return 0;
 	min = rt_of(task, min_flt) - t->min_flt;
 	maj = rt_of(task, maj_flt) - t->maj_flt;
