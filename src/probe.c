@@ -7,7 +7,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hostinfo.h"
 #include "log.h"
 #include "rt_config.h"
 
@@ -81,14 +81,10 @@ static int on_libbpf_print(enum libbpf_print_level level, const char *format, va
 /* May this process load tracing programs at all? Then a refusal is the kernel's lack, not ours. */
 static bool may_trace(void)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {};
-	uint64_t caps;
+	struct rt_hostinfo host;
 
-	if (syscall(SYS_capget, &head, data))
-		return false;
-	caps = data[0].effective | (uint64_t)data[1].effective << 32;
-	return caps >> CAP_SYS_ADMIN & 1 || (caps >> CAP_BPF & 1 && caps >> CAP_PERFMON & 1);
+	rt_hostinfo_read(&host);
+	return rt_khost_may_trace(&host.k);
 }
 
 /* Which status and advice an errno of the bpf system call deserves. */
