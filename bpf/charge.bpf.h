@@ -12,9 +12,11 @@
 /* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
 static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
 {
-	if (now - s->remote_since <= cfg.flush_age_ns)
+	u64 since = s->remote_since;
+
+	/* One CPU sends what is there. */
+	if (!since || now - since <= cfg.flush_age_ns || rt_exchange(&s->remote_since, 0) == 0)
 		return 0;
-	s->remote_since = 0;
 #pragma unroll
 	for (u32 c = 1; c < RT_CAUSES; c++)
 		rt_emit_remote(s, c);
@@ -39,11 +41,11 @@ static __noinline int rt_remote(struct rt_space *s, u32 cause, const struct rt_d
 	}
 	s->remote_since = s->remote_since ? s->remote_since : now;
 	m->last_ns = now;
-	m->events++;
-	m->delta[rt_slot_of(k)] += (s32)d->pages;
-	m->reused += d->reused;
+	rt_add(&m->delta[rt_slot_of(k)], (s32)d->pages);
+	rt_add(&m->reused, d->reused);
 	if (d->pages > 0)
-		m->gained[rt_slot_of(k)] += (u32)d->pages;
+		rt_add(&m->gained[rt_slot_of(k)], (u32)d->pages);
+	rt_add(&m->events, 1);
 	return 0;
 }
 
@@ -84,7 +86,7 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 	if ((u64)rt_of(task, mm) != mm || (rt_of(task, flags) & PF_MEMALLOC) || (s->flags & RT_SPACE_DEAD))
 		return NULL;
 	t = rt_thread_of(task);
-	if (!t)
+	if (!t && (u32)rt_of(task, tgid) == s->pid) /* else a process made by vfork that is not followed: it runs on this memory until it executes */
 		t = rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 	if (t && t->busy) { /* cannot be: a look takes no fault */
 		rt_count(RT_C_SHADOW_BUSY);
@@ -133,25 +135,29 @@ static __noinline int rt_others_changed(struct rt_space *s, u32 slot, u32 kind, 
 /* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
 static __always_inline struct rt_space *rt_event_space(u64 mm, u32 *slot_out)
 {
-	u32 zero = 0, slot, epoch = READ_ONCE(globals.space_epoch);
+	u32 zero = 0, slot, epoch, *found;
 	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 	struct rt_space *s;
 
 	if (!cpu)
 		return NULL;
-	if (cpu->last_mm == mm && cpu->last_epoch == epoch) {
-		slot = cpu->last_slot;
-	} else {
-		u32 *found = bpf_map_lookup_elem(&space_index, &mm);
-
-		slot = found ? *found : RT_SLOT_NONE;
-		cpu->last_mm = mm;
-		cpu->last_slot = slot;
-		cpu->last_epoch = epoch;
-	}
-	if (slot == RT_SLOT_NONE)
-		return NULL;
+	slot = READ_ONCE(cpu->last_slot);
 	s = rt_space_at(slot);
+	if (!s || s->mm != mm) {
+		epoch = READ_ONCE(globals.space_epoch);
+		if (READ_ONCE(cpu->other_mm) == mm && READ_ONCE(cpu->other_epoch) == epoch)
+			return NULL;
+		found = bpf_map_lookup_elem(&space_index, &mm);
+		if (!found) {
+			WRITE_ONCE(cpu->other_mm, mm); /* first: an epoch of before is harmless */
+			barrier();
+			WRITE_ONCE(cpu->other_epoch, epoch);
+			return NULL;
+		}
+		slot = *found;
+		WRITE_ONCE(cpu->last_slot, slot);
+		s = rt_space_at(slot);
+	}
 	if (!s || s->mm != mm || (s->flags & RT_SPACE_ADOPTING))
 		return NULL;
 	*slot_out = slot;
@@ -162,7 +168,7 @@ static __always_inline struct rt_space *rt_event_space(u64 mm, u32 *slot_out)
 static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, u32 kind, s64 count, u64 percpu,
 					  struct task_struct *task, struct rt_thread *t)
 {
-	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, RT_TAKE(slot, kind, 1), count, percpu);
+	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, RT_TAKE(slot, kind, RT_TAKE_EVENT), count, percpu);
 
 	if (v)
 		rt_count(RT_C_RSS_EVENTS);
@@ -188,17 +194,17 @@ static __noinline s64 rt_poll_kind(struct rt_space *s, u64 what)
 	return rt_mm_counter_read((struct mm_struct *)s->mm, (what >> 32) & 0xff, &count, &percpu) ? 0 : rt_rss_take(s, what, count, percpu);
 }
 
-/* The thread that runs may have changed its address space, of any kind and by any number of pages: what moved since it was last asked? `rescan`: on other CPUs
- * too. A thread comes to another CPU only through sched_switch, where it is asked as well, so that nothing of it stays behind. */
-static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog, u32 rescan)
+/* The thread that runs may have changed its address space, of any kind and by any number of pages: what moved since it was last asked? `how`: RT_TAKE_*.
+ * A thread comes to another CPU only through sched_switch, where it is asked as well, so that nothing of it stays behind. */
+static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog, u32 how)
 {
 	struct task_struct *task = rt_current_task();
 
-	if (t->busy || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)rt_of(task, mm) != s->mm)
+	if (t->busy || (rt_of(task, flags) & PF_MEMALLOC) || (s->flags & (RT_SPACE_DEAD | RT_SPACE_ADOPTING)) || (u64)rt_of(task, mm) != s->mm)
 		return 0;
 	t->busy = 1;
 	for (u32 k = 0; k < RT_KINDS; k++) {
-		s64 v = cfg.split ? rt_split_poll(t, task, k) : rt_poll_kind(s, RT_TAKE(t->slot, k, rescan));
+		s64 v = cfg.split ? rt_split_poll(t, task, k) : rt_poll_kind(s, RT_TAKE(t->slot, k, how));
 
 		if (!v)
 			continue;
@@ -217,7 +223,21 @@ static __noinline int rt_poll(struct rt_thread *t, struct rt_space *s, u32 prog,
 static __always_inline void rt_poll_first(struct rt_thread *t, struct rt_space *s, u32 prog)
 {
 	if (cfg.mm_source != RT_MM_RSS_STAT)
-		rt_poll(t, s, prog, 0);
+		rt_poll(t, s, prog, RT_TAKE_SEVERAL);
+}
+
+/* A thread of a followed process that is not known yet: there was no memory for its state when it was born. */
+static __noinline struct rt_thread *rt_fault_newcomer(void)
+{
+	struct task_struct *task = rt_current_task();
+	u64 mm = (u64)rt_of(task, mm);
+	struct rt_space *s;
+	u32 slot = 0;
+
+	s = mm ? rt_event_space(mm, &slot) : NULL;
+	if (!s || (s->flags & RT_SPACE_DEAD) || (u32)rt_of(task, tgid) != s->pid)
+		return NULL;
+	return rt_thread_new(task, slot, s->image, RT_BIRTH_FORK);
 }
 
 /* A fault of the current thread is over; `before`: the next one begins (tracepoints), and the last one's pages are seen. */
@@ -225,10 +245,13 @@ static __always_inline int rt_fault_done(bool before)
 {
 	struct task_struct *task = rt_current_task();
 	struct rt_thread *t = rt_thread_of(task);
-	struct rt_space *s = t ? rt_thread_space(t) : NULL;
+	struct rt_space *s;
 	u64 min, maj;
 
-	if (!s)
+	if (!t)
+		t = rt_fault_newcomer();
+	s = t ? rt_thread_space(t) : NULL;
+	if (!t || !s)
 		return 0;
 	min = rt_of(task, min_flt) - t->min_flt;
 	maj = rt_of(task, maj_flt) - t->maj_flt;
@@ -243,7 +266,7 @@ static __always_inline int rt_fault_done(bool before)
 		t->min_now = min;
 		t->maj_now = maj;
 	}
-	rt_poll(t, s, RT_PROG_RSS, 0);
+	rt_poll(t, s, RT_PROG_RSS, RT_TAKE_ONE);
 	t->min_now = t->maj_now = 0;
 	return 0;
 }

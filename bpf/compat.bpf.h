@@ -53,6 +53,7 @@
 #define rt_of(object, member) ((object)->member)
 
 #define rt_fetch_add(p, n) __sync_fetch_and_add(p, n)
+#define rt_add(p, n) ((void)__sync_fetch_and_add(p, n)) /* nobody asks what was there */
 #define rt_exchange(p, v) __sync_lock_test_and_set(p, v)
 #define rt_clear(p, bits) __sync_fetch_and_and(p, ~(bits))
 #define rt_swapped(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
@@ -137,7 +138,8 @@ struct {
 #define RT_TURN_TRIES 64
 
 /* The holder runs a few instructions and cannot be preempted, so a few tries are enough; the one that interrupts a holder on its own CPU (a clock sample) tries in
- * vain. Then the change is made all the same: at worst two stacks get one number, which costs their attribution and no page. */
+ * vain, and so may many CPUs at once. Then the change is made all the same: two stacks may get one number, and of two CPUs that take what moved of one counter both may
+ * take it. Sums that are only added to do not need a turn. */
 __noinline int rt_turn_take(u32 tries)
 {
 	u32 token;
@@ -168,6 +170,7 @@ static __always_inline void rt_turn_give(int taken)
 		was_;                                                      \
 	})
 #define rt_fetch_add(p, n) rt_changed_in_turn(p, was_ + (n))
+#define rt_add(p, n) ((void)__sync_fetch_and_add(p, n)) /* atomic without a result: there before 5.12 as well */
 #define rt_exchange(p, v) rt_changed_in_turn(p, v)
 #define rt_clear(p, bits) rt_changed_in_turn(p, was_ & ~(bits))
 #define rt_swapped(p, old, new) (rt_changed_in_turn(p, was_ == (old) ? (new) : was_) == (old))

@@ -101,20 +101,20 @@ static __always_inline void rt_emit_remote(struct rt_space *s, u32 cause)
 		for (int k = 0; k < RT_KINDS; k++) {
 			r->before[k] = m->before[k];
 			r->max_pages += m->before[k];
-			r->delta[k] = m->delta[k];
-			r->gained[k] = m->gained[k];
+			/* Taken field by field: what another CPU adds meanwhile is in the next one. */
+			r->delta[k] = rt_exchange(&m->delta[k], 0);
+			r->gained[k] = rt_exchange(&m->gained[k], 0);
 		}
-		r->reused = m->reused;
+		r->reused = rt_exchange(&m->reused, 0);
 		r->minflt = r->majflt = 0;
 		r->node = 0;
 		r->cause = cause;
 		r->flags = 0;
-		r->events = m->events;
+		r->events = rt_exchange(&m->events, 0);
 		r->map = RT_MAP_ID_UNKNOWN;
 		r->pad = 0;
 		bpf_ringbuf_submit(r, rt_wakeup());
 	}
-	__builtin_memset(m, 0, sizeof(*m));
 }
 
 #endif

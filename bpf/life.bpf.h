@@ -110,7 +110,7 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 
 	}
 	s->mm = key;
 	bpf_map_update_elem(&space_index, &key, &slot, BPF_ANY);
-	rt_fetch_add(&globals.space_epoch, 1);
+	rt_add(&globals.space_epoch, 1);
 	return slot;
 }
 
@@ -190,7 +190,7 @@ static __noinline int rt_fork_child(struct rt_thread *pt, struct rt_space *ps, s
 		slot = pt->slot;
 		cs = ps;
 		flags = RT_PROC_SHARES_MM;
-		rt_fetch_add(&ps->users, 1);
+		rt_add(&ps->users, 1);
 	} else {
 		slot = rt_space_new(rt_task_mm(child), image, tgid, pt->slot, 0);
 		cs = slot == RT_SLOT_NONE ? NULL : rt_space_at(slot);
@@ -198,8 +198,11 @@ static __noinline int rt_fork_child(struct rt_thread *pt, struct rt_space *ps, s
 	if (!cs)
 		return 0;
 	ct = rt_thread_new(child, slot, image, RT_BIRTH_FORK);
-	if (!ct)
+	if (!ct) {
+		if (flags & RT_PROC_SHARES_MM)
+			rt_add(&ps->users, -1);
 		return 0;
+	}
 	if (flags & RT_PROC_SHARES_MM)
 		ct->tid = pt->tid;
 	rt_emit_proc(cs, child, image, RT_BIRTH_FORK, flags, pt->image, 0, now, NULL);
@@ -326,6 +329,7 @@ static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, stru
 static __always_inline int rt_on_exit(struct task_struct *task)
 {
 	struct rt_thread *t = rt_thread_of(task);
+	struct signal_struct *signal = rt_of(task, signal);
 	struct rt_space *s;
 
 	if (!t)
@@ -333,8 +337,10 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	s = rt_thread_space(t);
 	if (!s)
 		return 0;
-	if (cfg.mm_source != RT_MM_RSS_STAT)
-		rt_poll(t, s, RT_PROG_LIFE, 1);
+	/* An event can be missed (on preemptible kernels a program is not run while it runs already on this CPU for a thread that was preempted), and the next one, which
+	 * would take its pages, does not come when this was the last thread. */
+	if (cfg.mm_source != RT_MM_RSS_STAT || (s->image == t->image && rt_of(signal, live.counter) <= 0))
+		rt_poll(t, s, RT_PROG_LIFE, RT_TAKE_ALL);
 	return rt_exit_tell(t, s, task);
 }
 
@@ -417,6 +423,10 @@ static __always_inline int rt_announce(struct task_struct *task)
 		s->peak = 0;
 #pragma unroll
 		for (int k = 0; k < RT_KINDS; k++) {
+			s64 count = rt_split_count(s->mm, k); /* what moved while the threads were gathered was before the attach */
+
+			rt_add(&s->sum[rt_slot_of(k)], count - s->acc[rt_slot_of(k)]);
+			s->acc[rt_slot_of(k)] = count;
 			s->start[k] = s->sum[k] > 0 ? s->sum[k] : 0;
 			s->peak += s->start[k];
 		}

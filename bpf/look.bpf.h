@@ -138,7 +138,11 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 		return 0;
 	}
 	rt_root_check(s);
-	sh = rt_shadow_make(task, t, s);
+	/* With a run queue's lock held, or in an interrupt, no memory is asked for: what gets it might want the same lock. */
+	if (rt_shadow_allocates() && (prog == RT_PROG_SWITCH || prog == RT_PROG_WAKE || prog == RT_PROG_SAMPLE))
+		sh = rt_shadow_of(task, t);
+	else
+		sh = rt_shadow_make(task, t, s);
 	if (!sh) {
 		/* A first look with interrupts off (a sample, a switch) cannot have so much memory: the thread's next RSS change does it. */
 		rt_count(prog == RT_PROG_RSS ? RT_C_SHADOW_NOMEM : RT_C_GLANCE_FAILED);
@@ -288,7 +292,7 @@ static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
 		if (edge)
-			rt_fetch_add(&s->epoch, 1);
+			rt_add(&s->epoch, 1);
 		rt_run_begin(t, s, slot, task, now, seen, d, edge);
 	}
 	run->last_ns = now;

@@ -174,10 +174,28 @@ static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, str
 		n_;                             \
 	})
 
+/* Scratch space of this CPU for a kind of program. Where another one of that kind was preempted in the middle of its use, one that no kind has. */
+static __always_inline u32 rt_code_scratch_take(u32 prog)
+{
+	u32 base = bpf_get_smp_processor_id() * RT_PROG_KINDS, key = base + (prog & (RT_PROG_KINDS - 1));
+	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
+
+	if (sc && !rt_exchange(&sc->busy, 1))
+		return key;
+#pragma unroll
+	for (u32 i = RT_PROG_WAKE + 1; i < RT_PROG_KINDS; i++) {
+		key = base + i;
+		sc = bpf_map_lookup_elem(&code_scratch, &key);
+		if (sc && !rt_exchange(&sc->busy, 1))
+			return key;
+	}
+	return RT_SLOT_NONE;
+}
+
 /* Copies names (and the line table, if it is wanted) of a new code object and sends them. Sets c->flags. */
 RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c, u32 prog)
 {
-	u32 key = bpf_get_smp_processor_id() * RT_PROG_KINDS + (prog & (RT_PROG_KINDS - 1));
+	u32 key = rt_code_scratch_take(prog);
 	struct rt_code_scratch *sc = bpf_map_lookup_elem(&code_scratch, &key);
 	struct rt_rec_code *r;
 	struct rt_str *q, *f;
@@ -186,11 +204,10 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 
 	if (!t || !po || !c)
 		return 0;
-	if (!sc || sc->busy) {
+	if (!sc) {
 		rt_count(RT_C_LOST_CODE);
 		return 0;
 	}
-	sc->busy = 1;
 	r = &sc->rec;
 	q = &sc->q;
 	f = &sc->f;
@@ -256,7 +273,7 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 	r->file_width = f->width ? f->width : 1;
 	r->pyversion = po->version;
 	r->pad = 0;
-	if (size <= sizeof(*r) + RT_CODE_DATA + 8 && bpf_ringbuf_output(&ring, r, size, BPF_RB_NO_WAKEUP))
+	if (size <= sizeof(*r) + RT_CODE_DATA + 8 && bpf_ringbuf_output(&ring, r, size, c->flags & RT_CODE_IS_STATEMENT ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
 		rt_count(RT_C_LOST_CODE);
 	sc->busy = 0;
 	return 0;

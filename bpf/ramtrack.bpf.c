@@ -129,7 +129,7 @@ int mm_sys_exit(void *ctx)
 	struct rt_thread *t = rt_thread_of(rt_current_task());
 	struct rt_space *s = t ? rt_thread_space(t) : NULL;
 
-	return s ? rt_poll(t, s, RT_PROG_RSS, 0) : 0;
+	return s ? rt_poll(t, s, RT_PROG_RSS, RT_TAKE_SEVERAL) : 0;
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -148,7 +148,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
 	rt_on_exit(task);
-	return rt_thread_drop(task);
+	return rt_thread_drop(task, 1);
 }
 
 SEC("tp_btf/task_rename")
@@ -185,7 +185,8 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 	s = rt_thread_space(t);
 	if (!s || s->mm != (u64)rt_of(prev, mm))
 		return 0;
-	rt_poll_first(t, s, RT_PROG_SWITCH);
+	/* Also of changes whose events were missed: their pages are this thread's, and what it leaves on this CPU may wait there for long. */
+	rt_poll(t, s, RT_PROG_SWITCH, cfg.mm_source == RT_MM_RSS_STAT ? RT_TAKE_ONE : RT_TAKE_SEVERAL);
 	if (s->remote_since)
 		rt_remote_flush(s, bpf_ktime_get_ns());
 	/* Also a thread that is only preempted: while it is off its CPU another one may allocate on its behalf, in a phase that was not seen yet. */
@@ -194,6 +195,24 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 	/* Nothing stays behind in a thread that does not run: live output would wait for it. */
 	if (t->run.active)
 		rt_emit_run(t, &t->run, prev, s->image);
+	return 0;
+}
+
+/* A thread that wakes another one of its process may do so in a phase that was not seen yet, and the other one's pages belong to it. */
+SEC("tp_btf/sched_waking")
+int BPF_PROG(thread_wakes, struct task_struct *other)
+{
+	struct task_struct *task = rt_current_task();
+	struct rt_thread *t = rt_thread_of(task);
+	struct rt_space *s;
+
+	if (!t || t->busy || rt_of(other, tgid) != rt_of(task, tgid))
+		return 0;
+	s = rt_thread_space(t);
+	if (!s || s->mm != (u64)rt_of(task, mm) || (s->flags & RT_SPACE_ADOPTING))
+		return 0;
+	rt_count(RT_C_WAKE_LOOKS);
+	rt_glance(t, s, task, RT_PROG_WAKE);
 	return 0;
 }
 
@@ -287,6 +306,13 @@ int announce_tasks(struct bpf_iter__task *ctx)
 	return rt_announce(task);
 }
 
+#define RT_FAR (1ll << 62)
+
+static __always_inline s64 rt_nearer(s64 a, s64 b)
+{
+	return (a < 0 ? -a : a) <= (b < 0 ? -b : b) ? a : b;
+}
+
 /* Split counters, at the end: what is in the task's part and in no charge. */
 SEC("iter/task")
 int compare_tasks(struct bpf_iter__task *ctx)
@@ -303,8 +329,13 @@ int compare_tasks(struct bpf_iter__task *ctx)
 	s = rt_thread_space(t);
 	if (!s)
 		return 0;
-	for (u32 k = 0; k < RT_KINDS; k++)
-		rt_fetch_add(&s->drift[rt_slot_of(k)], (s64)rt_split_part(task, k) - t->cache[rt_slot_of(k)]);
+	for (u32 k = 0; k < RT_KINDS; k++) {
+		s64 off = RT_FAR;
+
+		for (u32 i = 0; i < 3; i++)
+			off = rt_nearer(off, (s64)rt_split_part(task, k) - READ_ONCE(t->cache[rt_slot_of(k)]));
+		rt_add(&s->drift[rt_slot_of(k)], off);
+	}
 	return 0;
 }
 
@@ -409,10 +440,13 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 				s->drift[rt_slot_of(k)] = 0;
 			return 0;
 		}
-		if (!rt_rss_exact(s->mm, s, RT_SLOT_NONE, &exact)) {
+		/* Against a target that runs: a page whose event is under way looks like a difference, but not three times. */
+		for (u32 i = 0; i < 3; i++) {
+			if (rt_rss_exact(s->mm, s, RT_SLOT_NONE, &exact))
+				break;
 #pragma unroll
 			for (int k = 0; k < RT_KINDS; k++)
-				s->drift[k] = (s64)exact.kind[k] - s->sum[k];
+				s->drift[k] = rt_nearer(i ? s->drift[k] : RT_FAR, (s64)exact.kind[k] - s->sum[k]);
 		}
 		return 0;
 	}

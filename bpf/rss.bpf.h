@@ -116,15 +116,15 @@ static RT_APART int rt_rss_note(struct rt_space *s, u32 kind, s64 v, struct rt_d
 	d->before[RT_FILE] = s->sum[RT_FILE];
 	d->before[RT_ANON] = s->sum[RT_ANON];
 	d->before[RT_SHMEM] = s->sum[RT_SHMEM];
-	rt_fetch_add(&s->sum[rt_slot_of(kind)], v);
+	rt_add(&s->sum[rt_slot_of(kind)], v);
 	if (v < 0) {
-		rt_fetch_add(&s->pool, -v);
+		rt_add(&s->pool, -v);
 	} else {
 		s64 pool = s->pool;
 
 		if (pool > 0) {
 			d->reused = pool < v ? pool : v;
-			rt_fetch_add(&s->pool, -(s64)d->reused);
+			rt_add(&s->pool, -(s64)d->reused);
 		}
 		total = d->before[RT_FILE] + d->before[RT_ANON] + d->before[RT_SHMEM] + v;
 		if (total > (s64)s->peak)
@@ -134,16 +134,20 @@ static RT_APART int rt_rss_note(struct rt_space *s, u32 kind, s64 v, struct rt_d
 }
 
 /* What is asked of rt_rss_take, in one argument. */
-#define RT_TAKE(slot, kind, must) ((u64)(slot) | (u64)(kind) << 32 | (u64)(must) << 40)
+#define RT_TAKE(slot, kind, how) ((u64)(slot) | (u64)(kind) << 32 | (u64)(how) << 40)
+#define RT_TAKE_ONE 0	 /* at most one change was made since the thread was last asked */
+#define RT_TAKE_EVENT 1	 /* exactly one was: if it is not on this CPU, it is on another one */
+#define RT_TAKE_SEVERAL 2 /* any number: after a fold of its own, the part may have moved again */
+#define RT_TAKE_ALL 3	 /* whatever there is, on all CPUs */
 
-/* Per-CPU counters: how many pages of a kind moved on this CPU and in `count`. `must`: something has moved, so that if it was not here, it was elsewhere. A function
- * of its own: what it needs of the stack is not there any more when the thread is looked at. */
+/* Per-CPU counters: how many pages of a kind moved on this CPU and in `count`. A function of its own: what it needs of the stack is not there any more when the
+ * thread is looked at. */
 static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 percpu)
 {
 	u32 id = bpf_get_smp_processor_id(), slot = (u32)what, kind = (what >> 32) & 0xff, key = slot * cfg.cpus + id, zero = 0;
 	struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
 	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
-	bool must = what >> 40;
+	u32 how = what >> 40;
 	s32 part = 0;
 	s64 v;
 
@@ -162,13 +166,15 @@ static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 p
 		v = (s64)part - rt_exchange(&p->last[rt_slot_of(kind)], (s64)part);
 	/* Nothing here: the thread has come to another CPU since it changed the counter. What it left there is a part, or a fold of it and a part of zero: both are
 	 * taken, or the fold's pages would be this thread's and what the part lost the next one's. */
-	if (v == 0 && must) {
+	if (v == 0 && how == RT_TAKE_EVENT) {
 		rt_count(RT_C_RSS_ZERO);
 		v = rt_rescan(slot, percpu, kind);
 		part = 0;
+	} else if (how == RT_TAKE_ALL) {
+		v += rt_rescan(slot, percpu, kind);
 	}
 	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
-	if (part == 0 && count != s->acc[rt_slot_of(kind)])
+	if ((part == 0 || how == RT_TAKE_ALL || (how == RT_TAKE_SEVERAL && v)) && count != s->acc[rt_slot_of(kind)])
 		v += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 	return v;
 }
@@ -253,7 +259,7 @@ RT_GLOBAL int rt_rss_settle(struct rt_space *s, u32 slot, struct rt_pages *base)
 		moved = rt_rescan(slot, percpu, kind);
 		moved += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
 		if (moved)
-			rt_fetch_add(&s->sum[rt_slot_of(kind)], moved);
+			rt_add(&s->sum[rt_slot_of(kind)], moved);
 		base->kind[rt_slot_of(kind)] += moved;
 	}
 	return 0;

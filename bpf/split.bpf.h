@@ -48,7 +48,7 @@ static __always_inline void rt_split_join(struct rt_thread *t, struct rt_space *
 
 		t->cache[rt_slot_of(k)] = part;
 		if (part)
-			rt_fetch_add(&s->sum[rt_slot_of(k)], (s64)part);
+			rt_add(&s->sum[rt_slot_of(k)], (s64)part);
 	}
 }
 
@@ -76,13 +76,13 @@ static __always_inline s64 rt_split_added(struct rt_space *s, struct rt_thread *
 {
 	s64 v = count - s->acc[rt_slot_of(kind)];
 
-	if (t && v != RT_HUGE_PAGES && v != -RT_HUGE_PAGES) {
+	if (t) {
 		s64 part = rt_split_part(task, kind);
 
-		if (part) {
+		if (part && (v == part || (v != RT_HUGE_PAGES && v != -RT_HUGE_PAGES))) {
 			v = part - t->cache[rt_slot_of(kind)];
 			t->cache[rt_slot_of(kind)] = 0;
-			rt_fetch_add(&s->acc[rt_slot_of(kind)], part);
+			rt_add(&s->acc[rt_slot_of(kind)], part);
 			return v;
 		}
 	}

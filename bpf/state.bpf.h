@@ -148,9 +148,11 @@ struct {
 } cpu_offset SEC(".maps");
 
 struct rt_cpu {
-	u64 last_mm; /* the mm of the last event on this CPU, and its slot: no look-up while it is the same */
+	/* No look-up while the mm of events on this CPU is the same: the slot of the last one that is followed (checked on use), and the last one that is not, with the epoch at
+	 * which it was not. On kernels where these programs can be preempted, another one may write between any two words. */
+	u64 other_mm;
 	u32 last_slot;
-	u32 last_epoch;
+	u32 other_epoch;
 	u64 offset;
 	u64 tmp;
 	/* the last page fault that began on this CPU: whose (task_struct), where, at which instruction of user space */
@@ -430,6 +432,7 @@ struct {
 } map_ids SEC(".maps");
 
 struct rt_map_scratch { /* what would be too much for the stack */
+	u32 busy, walking; /* in use by a program that was preempted */
 	struct rt_map_key key;
 	u64 dentry, mount; /* the path's component that comes next */
 	u32 len;	   /* of name[] so far */
@@ -471,6 +474,7 @@ enum rt_prog_kind {
 	RT_PROG_SAMPLE,
 	RT_PROG_ENTRY,
 	RT_PROG_LIFE,
+	RT_PROG_WAKE,
 	RT_PROG_KINDS = 8, /* a power of two */
 };
 

@@ -71,7 +71,7 @@ static __always_inline struct rt_shadow *rt_shadow_make(struct task_struct *task
 	if (!cfg.shadow_pool)
 		return rt_storage_make(&shadows, task);
 	if (t->shadow)
-		return rt_shadow_of(task, t);
+		return rt_shadow_of(task, t); /* NULL for RT_SLOT_NONE */
 	if (bpf_map_pop_elem(&free_shadows, &key))
 		return NULL;
 	t->shadow = key + 1;
@@ -85,15 +85,16 @@ static __always_inline struct rt_shadow *rt_shadow_make(struct task_struct *task
 	return sh;
 }
 
-static __always_inline int rt_thread_drop(struct task_struct *task)
+/* Gives its shadow back: at its end (`gone`), or because its process is not followed any longer. */
+static __always_inline int rt_thread_drop(struct task_struct *task, u32 gone)
 {
 	struct rt_thread *t = cfg.shadow_pool ? rt_thread_of(task) : NULL;
 	u32 shadow;
 
-	if (!t || !t->shadow)
+	if (!t || !t->shadow || t->shadow == RT_SLOT_NONE)
 		return 0;
 	shadow = t->shadow - 1;
-	t->shadow = 0;
+	t->shadow = gone ? RT_SLOT_NONE : 0; /* it can still be looked at on its way out: it gets no other one */
 	bpf_map_push_elem(&free_shadows, &shadow, 0);
 	return 0;
 }
@@ -101,6 +102,8 @@ static __always_inline int rt_thread_drop(struct task_struct *task)
 #define rt_space_number(s, index) ((void)0)
 /* While memory can be had, before the first look. */
 #define rt_shadow_early(task) (cfg.shadow_pool ? NULL : bpf_task_storage_get(&shadows, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE))
+
+#define rt_shadow_allocates() (!cfg.shadow_pool)
 
 #else /* RT_OLD_KERNEL */
 
@@ -166,7 +169,7 @@ static __always_inline struct rt_thread *rt_thread_make(struct task_struct *task
 	return t;
 }
 
-static __always_inline int rt_thread_drop(struct task_struct *task)
+static __always_inline int rt_thread_drop(struct task_struct *task, u32 gone)
 {
 	u32 key = rt_of(task, pid);
 	struct rt_thread *t = rt_thread_of(task);
@@ -215,6 +218,7 @@ static __always_inline struct rt_shadow *rt_shadow_make(struct task_struct *task
 
 #define rt_space_number(s, index) ((s)->slot = (index))
 #define rt_shadow_early(task) (0)
+#define rt_shadow_allocates() (0)
 
 #endif
 

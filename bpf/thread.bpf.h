@@ -13,7 +13,7 @@ static __always_inline void rt_space_free(struct rt_space *s)
 
 	bpf_map_delete_elem(&space_index, &mm);
 	s->mm = 0;
-	rt_fetch_add(&globals.space_epoch, 1);
+	rt_add(&globals.space_epoch, 1);
 }
 
 static __always_inline struct rt_thread *rt_thread_new(struct task_struct *task, u32 slot, u32 image, u32 birth)

@@ -117,16 +117,13 @@ static __always_inline bool rt_is_shared_anon(struct file *file)
 	return name == 0x6f72657a2f766564ull; /* "dev/zero" */
 }
 
-/* The number of a file. */
-__noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
+static __always_inline u32 rt_map_file_by(struct rt_map_scratch *w, u64 file_addr, u32 image, u32 tid)
 {
 	struct file *file = (struct file *)file_addr;
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct rt_map_scratch *w;
-	u32 zero = 0, *known, id;
+	u32 *known, id;
 
-	w = bpf_map_lookup_elem(&map_scratch, &zero);
-	if (!w || !inode)
+	if (!inode)
 		return RT_MAP_ID_UNKNOWN;
 	w->key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	w->key.ino = BPF_CORE_READ(inode, i_ino);
@@ -140,12 +137,29 @@ __noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
 	known = bpf_map_lookup_elem(&map_ids, &w->key);
 	if (known)
 		return *known;
+	if (READ_ONCE(globals.next_map) >= RT_MAX_MAPS) { /* no number is worth sending that cannot be kept */
+		rt_count(RT_C_MAP_FULL);
+		return w->key.kind == RT_MAP_SHMEM ? RT_MAP_ID_SHMEMS : RT_MAP_ID_FILES;
+	}
 	id = rt_map_send(file_addr, image, tid);
 	/* Only now can another CPU use the number: its record is in the ring. */
 	if (id != RT_MAP_ID_UNKNOWN && bpf_map_update_elem(&map_ids, &w->key, &id, BPF_NOEXIST) == -7 /* E2BIG */) {
 		rt_count(RT_C_MAP_FULL);
 		return w->key.kind == RT_MAP_SHMEM ? RT_MAP_ID_SHMEMS : RT_MAP_ID_FILES;
 	}
+	return id;
+}
+
+/* The number of a file. */
+__noinline u32 rt_map_file(u64 file_addr, u32 image, u32 tid)
+{
+	u32 zero = 0, id;
+	struct rt_map_scratch *w = bpf_map_lookup_elem(&map_scratch, &zero);
+
+	if (!w || rt_exchange(&w->busy, 1))
+		return RT_MAP_ID_UNKNOWN;
+	id = rt_map_file_by(w, file_addr, image, tid);
+	w->busy = 0;
 	return id;
 }
 
@@ -251,10 +265,11 @@ __noinline u32 rt_map_walk(u64 mm_addr, u64 addr, u32 image, u32 tid)
 		return RT_MAP_ID_UNKNOWN;
 	scratch = bpf_map_lookup_elem(&map_scratch, &zero);
 	bpf_core_read(&w.at, sizeof(w.at), &mm->mm_mt.ma_root);
-	if (!scratch || (w.at & 3) != 2)
+	if (!scratch || (w.at & 3) != 2 || rt_exchange(&scratch->walking, 1))
 		return RT_MAP_ID_UNKNOWN;
 	w.node = scratch->node;
 	bpf_loop(8, rt_tree_step, &w, 0);
+	scratch->walking = 0;
 	vma = (struct vm_area_struct *)w.at;
 	if (w.at < 4096 || (w.at & 3) || BPF_CORE_READ(vma, vm_mm) != mm)
 		return RT_MAP_ID_UNKNOWN;
@@ -282,7 +297,8 @@ __noinline u32 rt_map_lookup(struct rt_thread *t, u64 addr)
 	seen.tid = t->tid;
 	rt_count(RT_C_MAP_LOOKUPS);
 	if (!bpf_find_vma(task, addr, rt_vma_see, &seen, 0)) {
-		*v = seen.vma;
+		if (seen.vma.map != RT_MAP_ID_UNKNOWN)
+			*v = seen.vma;
 		return seen.vma.map;
 	}
 	bpf_core_read(&mm, sizeof(mm), &task->mm);
@@ -305,7 +321,7 @@ static __always_inline u32 rt_map_at(struct rt_thread *t, struct task_struct *ta
 
 /* ---- where ---- */
 
-/* A fault begins. Programs of tracepoints are not preempted, so that the three values belong together. */
+/* A fault begins. Whose it is comes last: a note that was torn by a program in between (they can be preempted on new kernels) is nobody's, or has another instruction. */
 static __always_inline int rt_fault_note(u64 addr, u64 ip)
 {
 	u32 zero = 0;
@@ -313,9 +329,12 @@ static __always_inline int rt_fault_note(u64 addr, u64 ip)
 
 	if (!cpu)
 		return 0;
-	cpu->fault_task = bpf_get_current_task();
+	WRITE_ONCE(cpu->fault_task, 0);
+	barrier();
 	cpu->fault_addr = addr;
 	cpu->fault_ip = ip;
+	barrier();
+	WRITE_ONCE(cpu->fault_task, bpf_get_current_task());
 	return 0;
 }
 

@@ -57,7 +57,7 @@ static long rt_drop_one(u32 slot, u64 *image)
 	bpf_map_delete_elem(&space_index, &mm);
 	s->image = 0; /* threads that remember it find that it is gone */
 	s->flags |= RT_SPACE_DROPPED;
-	rt_fetch_add(&globals.space_epoch, 1);
+	rt_add(&globals.space_epoch, 1);
 	return 1;
 }
 RT_NUMBER_STEPS(rt_drop_one)

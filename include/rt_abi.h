@@ -319,6 +319,7 @@ enum rt_counter {
 	RT_C_MAP_LOOKUPS,	/* look-ups of an address among an address space's mappings (normal) */
 	RT_C_LOST_MAP,		/* ring buffer full: a mapping's name lost, sent again at its next look-up */
 	RT_C_MAP_FULL,		/* too many files to tell apart: pages put under "<other files>" */
+	RT_C_WAKE_LOOKS,	/* looks when a thread woke another one of its process */
 	RT_COUNTERS,
 };
 

@@ -275,7 +275,7 @@ enum rt_kfeat_verdict rt_kfeat_judge(const struct rt_kfeat *k, const struct rt_k
 		if (!(needed >> i & 1) || rt_works(k, (enum rt_feat)i))
 			continue;
 		*missing |= RT_FEAT_BIT(i);
-		privilege |= rt_is_refusal(k->feat[i].err);
+		privilege |= rt_is_refusal(k->feat[i].err) && !rt_khost_may_trace(host);
 	}
 	if (privilege || (*missing && !rt_khost_may_trace(host)))
 		return RT_VERDICT_PRIVILEGE;

@@ -84,7 +84,7 @@ enum rt_kfeat_source {
 };
 
 /* Features that this build's programs can do without, a bit each (RT_FEAT_BIT): those for which it has another way on older kernels. */
-#define RT_FEATS_REPLACED 0u
+#define RT_FEATS_REPLACED (RT_FEAT_BIT(RT_FEAT_TASK_STORAGE) | RT_FEAT_BIT(RT_FEAT_LOOP))
 
 /* "rss_stat", "fexit", ... ; "none". */
 const char *rt_kfeat_source_name(enum rt_kfeat_source source);

@@ -7,7 +7,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hostinfo.h"
 #include "log.h"
 #include "rt_config.h"
 
@@ -81,14 +81,10 @@ static int on_libbpf_print(enum libbpf_print_level level, const char *format, va
 /* May this process load tracing programs at all? Then a refusal is the kernel's lack, not ours. */
 static bool may_trace(void)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {};
-	uint64_t caps;
+	struct rt_hostinfo host;
 
-	if (syscall(SYS_capget, &head, data))
-		return false;
-	caps = data[0].effective | (uint64_t)data[1].effective << 32;
-	return caps >> CAP_SYS_ADMIN & 1 || (caps >> CAP_BPF & 1 && caps >> CAP_PERFMON & 1);
+	rt_hostinfo_read(&host);
+	return rt_khost_may_trace(&host.k);
 }
 
 /* Which status and advice an errno of the bpf system call deserves. */
@@ -422,7 +418,7 @@ static void detach(struct rt_probe *p)
 	struct rt_skel *s = p->skel;
 	struct bpf_link **links[] = {
 		&s->links.mm_fault_fexit, &s->links.mm_fault_kretprobe, &s->links.mm_fault_user, &s->links.mm_fault_kernel,
-		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched,
+		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched, &s->links.thread_wakes,
 		&s->links.task_renamed, &s->links.process_fork, &s->links.process_exec, &s->links.process_exit,
 		&s->links.fault_user, &s->links.fault_kernel, &s->links.mmap_locking,
 	};
@@ -602,6 +598,7 @@ int rt_probe_attach(struct rt_probe *p)
 		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork"},
 		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename"},
 		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch"},
+		{s->progs.thread_wakes, &s->links.thread_wakes, "tracepoint sched_waking"},
 		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user"},
 		{s->progs.fault_kernel, &s->links.fault_kernel, "tracepoint page_fault_kernel"},
 		{s->progs.mmap_locking, &s->links.mmap_locking, "tracepoint mmap_lock_start_locking"},

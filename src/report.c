@@ -82,7 +82,7 @@ const char *rt_report_counter(enum rt_counter counter)
 		[RT_C_ENTRY_HITS] = "entry_hits", [RT_C_SAMPLES] = "samples", [RT_C_SWITCH_LOOKS] = "switch_looks",
 		[RT_C_GLANCE_FAILED] = "glance_failed",
 		[RT_C_FRAME_UNKNOWN] = "frame_unknown",
-		[RT_C_FAULTS] = "faults_seen", [RT_C_FAULTS_MISSED] = "faults_missed",
+		[RT_C_FAULTS] = "faults_seen", [RT_C_WAKE_LOOKS] = "wake_looks", [RT_C_FAULTS_MISSED] = "faults_missed",
 		[RT_C_MAP_UNKNOWN] = "mapping_unknown", [RT_C_MAP_LOOKUPS] = "mapping_lookups",
 		[RT_C_LOST_MAP] = "lost_mapping", [RT_C_MAP_FULL] = "mappings_full",
 	};

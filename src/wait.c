@@ -145,6 +145,8 @@ enum rt_wait_verdict rt_wait_record(struct rt_wait *w, const void *record, size_
 		memcpy(&proc, record, sizeof(proc));
 		return rt_wait_proc(w, &proc);
 	}
+	if (h.type == RT_REC_MAP)
+		return RT_WAIT_PASS; /* a file's name is sent once, by whoever maps it first */
 	return rt_map_get(&w->ours, h.image) ? RT_WAIT_PASS : RT_WAIT_OUT;
 }
 

@@ -98,3 +98,13 @@ def test_20_children_of_30_ms(tool, python, mode, kind, compile_native):
             number: (told.get(pid), true[pid]) for number, pid, _ in written if abs(told.get(pid, 0) - true[pid]) > 16
         }
         assert not off, f"pages of kid_phase by kid, (tool, truth): {off}"
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+def test_programs_that_are_not_followed_leave_the_account_alone(tool, python, mode):
+    """Between vfork and exec they run on the memory, and on the account, of the process that starts them."""
+    phases = [phase("growing", "growing", "alone.py")]
+    said = trace(tool, python, "alone.py", mode=mode, phases=phases, options=["--no-follow"])
+    compare(said, said.truth, ["growing"])
+    assert [entry["pid"] for entry in said.summary["processes"]] == [said.pid], said.summary["processes"]
+    assert len(said.of("process", pid=said.pid, event="exit")) == 1

@@ -252,19 +252,21 @@ def sharing():
     T.end("sharing")
 
 
+def wait_for_threads(count):
+    """join() is back before the thread has ended: what it touches on its way out would be the next phase's."""
+    while len(os.listdir("/proc/self/task")) > count:
+        time.sleep(0.001)
+
+
 def helped():
+    threads = len(os.listdir("/proc/self/task"))
     T.begin("helped")
     helper = threading.Thread(target=grow, args=(512,))
     helper.start()
     grow(256)
     helper.join()
+    wait_for_threads(threads)
     T.end("helped")
-
-
-def wait_for_threads(count):
-    """join() is back before the thread has ended: what it touches on its way out would be the next phase's."""
-    while len(os.listdir("/proc/self/task")) > count:
-        time.sleep(0.001)
 
 
 class Pool:
@@ -353,9 +355,7 @@ def memory_of_all_kinds(pool):
     dropping()
     unmapping_file(mapping_file(write_file("weights", 3 << 20)))
     sharing()
-    threads = len(os.listdir("/proc/self/task"))
     helped()
-    wait_for_threads(threads)
     pooled(pool)
     libc = ctypes.CDLL(None)
     with open(write_file("native", 2 << 20), "r+b") as file:
