@@ -103,7 +103,7 @@ static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_s
 
 	if (s->flags & RT_SPACE_DEAD) {
 		if (s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0)
-			rt_space_free(s);
+			rt_space_free(s, slot);
 		return 0;
 	}
 	if (flags & PF_MEMALLOC)

@@ -40,7 +40,7 @@ RT_STEP int rt_slot_take(u32 slot, u32 dead_too)
 	if (mm == 0 || (dead_too && mm != 1 && (s->flags & RT_SPACE_DEAD))) {
 		if (rt_swapped(&s->mm, mm, 1)) {
 			if (mm)
-				bpf_map_delete_elem(&space_index, &mm);
+				rt_index_forget(mm, slot);
 			return 1;
 		}
 	}
@@ -70,9 +70,8 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 
 	old = bpf_map_lookup_elem(&space_index, &key);
 	if (old) { /* an mm that died unseen, its address back again */
 		s = rt_space_at(*old);
-		if (s)
-			s->mm = 0;
-		bpf_map_delete_elem(&space_index, &key);
+		if (s && rt_swapped(&s->mm, key, 0))
+			bpf_map_delete_elem(&space_index, &key);
 	}
 	rt_loop(RT_MAX_SPACES, RT_MAX_SPACES, rt_slot_try, &a);
 	if (a.slot == RT_SLOT_NONE) {
@@ -115,14 +114,14 @@ __noinline u32 rt_space_new(u64 mm_addr, u32 image, u32 pid, u32 from_slot, u32 
 }
 
 /* One process less on it. The slot goes when the teardown has brought the counters to zero. */
-static __always_inline void rt_space_leave(struct rt_space *s)
+static __always_inline void rt_space_leave(struct rt_space *s, u32 slot)
 {
 	if (rt_fetch_add(&s->users, -1) > 1)
 		return;
 	s->flags |= RT_SPACE_DEAD;
 	/* Sources on faults see no teardown. */
 	if ((s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0) || (!cfg.split && cfg.mm_source != RT_MM_RSS_STAT))
-		rt_space_free(s);
+		rt_space_free(s, slot);
 }
 
 static __always_inline u32 rt_image_new(void)
@@ -245,7 +244,7 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 			for (u32 c = 1; c < RT_CAUSES; c++)
 				rt_emit_remote(s, c);
 		}
-		rt_space_leave(s);
+		rt_space_leave(s, t->slot);
 	} else if (!waiting) {
 		target = bpf_map_lookup_elem(&targets, &tgid);
 		if (!target || *target != RT_TARGET_EXEC)
@@ -322,7 +321,7 @@ static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, stru
 		}
 		bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 	}
-	rt_space_leave(s);
+	rt_space_leave(s, t->slot);
 	return 0;
 }
 

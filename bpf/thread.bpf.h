@@ -7,12 +7,24 @@
 
 #include "rss.bpf.h"
 
-static __always_inline void rt_space_free(struct rt_space *s)
+/* The mm's address may have come back, and be in the index for another slot. */
+static __always_inline void rt_index_forget(u64 mm, u32 slot)
 {
-	u64 mm = s->mm;
+	u32 *found = bpf_map_lookup_elem(&space_index, &mm);
 
-	bpf_map_delete_elem(&space_index, &mm);
-	s->mm = 0;
+	if (found && *found == slot)
+		bpf_map_delete_elem(&space_index, &mm);
+}
+
+/* Gives up a dead space. Between any two steps of it the slot may be taken by somebody else (a new process with the same mm, on another CPU). */
+static __always_inline void rt_space_free(struct rt_space *s, u32 slot)
+{
+	u64 mm = READ_ONCE(s->mm);
+
+	if (mm < 2 || !(s->flags & RT_SPACE_DEAD) || !rt_swapped(&s->mm, mm, 1))
+		return;
+	rt_index_forget(mm, slot);
+	WRITE_ONCE(s->mm, 0);
 	rt_add(&globals.space_epoch, 1);
 }
 
