@@ -18,9 +18,9 @@ def growing(number):
 
 def others(number):
     if number == 0:
-        subprocess.run(["/bin/true"], check=True)
+        subprocess.run([sys.executable, "-S", "-c", ""], check=True)
     elif number == 1:
-        os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0)
+        os.waitpid(os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", ""], os.environ), 0)
     elif number == 2:
         os.system("exit 0")
     elif number == 3:
