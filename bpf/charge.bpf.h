@@ -46,6 +46,8 @@ static __noinline int rt_remote(struct rt_space *s, u32 cause, const struct rt_d
 	if (d->pages > 0)
 		rt_add(&m->gained[rt_slot_of(k)], (u32)d->pages);
 	rt_add(&m->events, 1);
+	if (READ_ONCE(s->flags) & RT_SPACE_ENDING)
+		rt_emit_remote(s, cause);
 	return 0;
 }
 
@@ -95,13 +97,13 @@ static __always_inline struct rt_thread *rt_own_thread(struct rt_space *s, u32 s
 	return t;
 }
 
-/* A change that is not the current thread's own: whose is it? */
-static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d)
+/* A change that is not the current thread's own: whose is it? `was`: the space's flags before it was taken. */
+static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_struct *task, const struct rt_delta *d, u32 was)
 {
 	u32 flags = rt_of(task, flags);
 	struct rt_thread *t;
 
-	if (s->flags & RT_SPACE_DEAD) {
+	if (was & RT_SPACE_DEAD) {
 		if (s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0)
 			rt_space_free(s, slot);
 		return 0;
@@ -124,12 +126,12 @@ static __always_inline int rt_others(struct rt_space *s, u32 slot, struct task_s
 	return rt_remote(s, RT_CAUSE_REMOTE, d);
 }
 
-static __noinline int rt_others_changed(struct rt_space *s, u32 slot, u32 kind, s64 v)
+static __noinline int rt_others_changed(struct rt_space *s, u64 slot_was, u32 kind, s64 v)
 {
 	struct rt_delta d = {};
 
 	rt_rss_note(s, kind, v, &d);
-	return rt_others(s, slot, rt_current_task(), &d);
+	return rt_others(s, (u32)slot_was, rt_current_task(), &d, slot_was >> 32);
 }
 
 /* The space of an event's mm, or NULL: most events of a machine are of processes that nobody follows. */
@@ -168,12 +170,19 @@ static __always_inline struct rt_space *rt_event_space(u64 mm, u32 *slot_out)
 static __always_inline int rt_rss_changed(struct rt_space *s, u32 slot, u32 kind, s64 count, u64 percpu,
 					  struct task_struct *task, struct rt_thread *t)
 {
-	s64 v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, RT_TAKE(slot, kind, RT_TAKE_EVENT), count, percpu);
+	u32 was = READ_ONCE(s->flags);
+	s64 v;
+
+	/* The thread that ends takes what there is, counts, and says the end (rt_on_exit). What is not taken yet is left to it; what was taken before has its place in what
+	 * it counts, and is told of below. */
+	if (!t && (was & (RT_SPACE_ENDING | RT_SPACE_DEAD)) == RT_SPACE_ENDING)
+		return 0;
+	v = cfg.split ? rt_split_added(s, t, task, kind, count) : rt_rss_take(s, RT_TAKE(slot, kind, RT_TAKE_EVENT), count, percpu);
 
 	if (v)
 		rt_count(RT_C_RSS_EVENTS);
 	if (!t)
-		return v ? rt_others_changed(s, slot, kind, v) : 0;
+		return v ? rt_others_changed(s, slot | (u64)was << 32, kind, v) : 0;
 	if (v) {
 		rt_rss_note(s, kind, v, &t->delta);
 		if (cfg.mappings) /* before the look, which may run into faults of its own */

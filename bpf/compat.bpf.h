@@ -56,6 +56,7 @@
 #define rt_add(p, n) ((void)__sync_fetch_and_add(p, n)) /* nobody asks what was there */
 #define rt_exchange(p, v) __sync_lock_test_and_set(p, v)
 #define rt_clear(p, bits) __sync_fetch_and_and(p, ~(bits))
+#define rt_set(p, bits) __sync_fetch_and_or(p, bits)
 #define rt_swapped(p, old, new) (__sync_val_compare_and_swap(p, old, new) == (old))
 
 
@@ -173,6 +174,7 @@ static __always_inline void rt_turn_give(int taken)
 #define rt_add(p, n) ((void)__sync_fetch_and_add(p, n)) /* atomic without a result: there before 5.12 as well */
 #define rt_exchange(p, v) rt_changed_in_turn(p, v)
 #define rt_clear(p, bits) rt_changed_in_turn(p, was_ & ~(bits))
+#define rt_set(p, bits) rt_changed_in_turn(p, was_ | (bits))
 #define rt_swapped(p, old, new) (rt_changed_in_turn(p, was_ == (old) ? (new) : was_) == (old))
 
 #endif

@@ -118,7 +118,7 @@ static __always_inline void rt_space_leave(struct rt_space *s, u32 slot)
 {
 	if (rt_fetch_add(&s->users, -1) > 1)
 		return;
-	s->flags |= RT_SPACE_DEAD;
+	rt_set(&s->flags, RT_SPACE_DEAD);
 	/* Sources on faults see no teardown. */
 	if ((s->sum[RT_FILE] == 0 && s->sum[RT_ANON] == 0 && s->sum[RT_SHMEM] == 0) || (!cfg.split && cfg.mm_source != RT_MM_RSS_STAT))
 		rt_space_free(s, slot);
@@ -222,9 +222,18 @@ static __always_inline int rt_on_fork(struct task_struct *parent, struct task_st
 	if (!pt->busy) {
 		rt_poll_first(pt, ps, RT_PROG_LIFE);
 		rt_glance(pt, ps, parent, RT_PROG_LIFE);
-		rt_emit_run(pt, &pt->run, parent, ps->image);
+		rt_run_send(pt, ps, parent);
 	}
 	return rt_fork_child(pt, ps, parent, child);
+}
+
+/* Has the exec been seen already? It ends in an address space of the thread's own. */
+static __always_inline bool rt_exec_seen(struct task_struct *task)
+{
+	struct rt_thread *t = rt_thread_of(task);
+	struct rt_space *s = t ? rt_thread_space(t) : NULL;
+
+	return s && s->mm == rt_task_mm(task);
 }
 
 static __always_inline int rt_on_exec(struct task_struct *task)
@@ -238,13 +247,14 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	s = t ? rt_thread_space(t) : NULL;
 	if (s) {
 		prev = t->image;
-		rt_emit_run(t, &t->run, task, s->image);
+		rt_run_send(t, s, task);
 		if (s->image == t->image) {
 #pragma unroll
 			for (u32 c = 1; c < RT_CAUSES; c++)
 				rt_emit_remote(s, c);
 		}
 		rt_space_leave(s, t->slot);
+		t->slot = RT_SLOT_NONE;
 	} else if (!waiting) {
 		target = bpf_map_lookup_elem(&targets, &tgid);
 		if (!target || *target != RT_TARGET_EXEC)
@@ -287,7 +297,7 @@ static __noinline int rt_exit_tell(struct rt_thread *t, struct rt_space *s, stru
 	u32 shares;
 	int have;
 
-	rt_emit_run(t, &t->run, task, s->image);
+	rt_run_send(t, s, task);
 	rt_emit_thread(RT_REC_THREAD_EXIT, t->image, rt_of(task, pid), 0, now);
 	if (rt_of(signal, live.counter) > 0)
 		return 0;
@@ -330,17 +340,47 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	struct rt_thread *t = rt_thread_of(task);
 	struct signal_struct *signal = rt_of(task, signal);
 	struct rt_space *s;
+	bool last;
 
-	if (!t)
+	if (!t || rt_exchange(&t->ended, 1))
 		return 0;
 	s = rt_thread_space(t);
 	if (!s)
 		return 0;
+	last = s->image == t->image && rt_of(signal, live.counter) <= 0;
+	if (last)
+		rt_set(&s->flags, RT_SPACE_ENDING);
 	/* An event can be missed (on preemptible kernels a program is not run while it runs already on this CPU for a thread that was preempted), and the next one, which
 	 * would take its pages, does not come when this was the last thread. */
-	if (cfg.mm_source != RT_MM_RSS_STAT || (s->image == t->image && rt_of(signal, live.counter) <= 0))
+	if (cfg.mm_source != RT_MM_RSS_STAT || last)
 		rt_poll(t, s, RT_PROG_LIFE, RT_TAKE_ALL);
 	return rt_exit_tell(t, s, task);
+}
+
+static __always_inline int rt_on_rename(struct task_struct *task, const char *comm)
+{
+	struct rt_thread *t = rt_thread_of(task);
+	struct rt_rec_rename *r;
+	char name[16] = {};
+	bool same = true;
+
+	if (!t || !rt_thread_space(t))
+		return 0;
+	bpf_probe_read_kernel_str(name, sizeof(name), comm);
+#pragma unroll
+	for (u32 i = 0; i < sizeof(name); i++) {
+		same &= name[i] == t->comm[i];
+		t->comm[i] = name[i];
+	}
+	if (same)
+		return 0;
+	r = rt_reserve(struct rt_rec_rename, RT_C_LOST_LIFE);
+	if (!r)
+		return 0;
+	rt_header(&r->h, RT_REC_RENAME, sizeof(*r), bpf_ktime_get_ns(), t->image, rt_of(task, pid));
+	__builtin_memcpy(r->comm, name, sizeof(r->comm));
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	return 0;
 }
 
 /* Attach: one thread of a process that runs already. */

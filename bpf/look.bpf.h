@@ -348,6 +348,19 @@ static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, st
 	return 0;
 }
 
+/* Outside of a change or a look. The thread is busy meanwhile: on kernels where these programs can be preempted, the program at its switch would put what it
+ * finds into the run that is just being copied. */
+static __always_inline void rt_run_send(struct rt_thread *t, struct rt_space *s, struct task_struct *task)
+{
+	u32 busy = t->busy;
+
+	WRITE_ONCE(t->busy, 1);
+	barrier();
+	rt_emit_run(t, &t->run, task, s->image);
+	barrier();
+	WRITE_ONCE(t->busy, busy);
+}
+
 static __always_inline void rt_flush_old(struct rt_thread *t, struct rt_space *s, struct task_struct *task, u64 now)
 {
 	if (t->run.active && now - t->run.first_ns > cfg.flush_age_ns)

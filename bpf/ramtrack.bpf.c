@@ -154,19 +154,42 @@ int BPF_PROG(process_exit, struct task_struct *task)
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 {
-	struct rt_thread *t = rt_thread_of(task);
-	struct rt_rec_rename *r;
-
-	if (!t || !rt_thread_space(t))
-		return 0;
-	r = rt_reserve(struct rt_rec_rename, RT_C_LOST_LIFE);
-	if (!r)
-		return 0;
-	rt_header(&r->h, RT_REC_RENAME, sizeof(*r), bpf_ktime_get_ns(), t->image, rt_of(task, pid));
-	bpf_probe_read_kernel_str(r->comm, sizeof(r->comm), comm);
-	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
-	return 0;
+	return rt_on_rename(task, comm);
 }
+
+#ifndef RT_OLD_KERNEL
+
+/*
+ * From 7.0 on the programs of tracepoints can be preempted (include/linux/tracepoint.h: SRCU-fast, no longer with preemption off), and the kernel leaves one out for
+ * whoever comes to it on a CPU where it is under way for a thread that was preempted. A change of RSS that is left out is found later; a birth, a name or a death is not.
+ * So these have seconds, which do what the first has not done.
+ */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork_again, struct task_struct *parent, struct task_struct *child)
+{
+	return rt_thread_of(child) ? 0 : rt_on_fork(parent, child);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec_again, struct task_struct *task)
+{
+	return rt_exec_seen(task) ? 0 : rt_on_exec(task);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit_again, struct task_struct *task)
+{
+	rt_on_exit(task);
+	return rt_thread_drop(task, 1);
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(task_renamed_again, struct task_struct *task, const char *comm)
+{
+	return rt_on_rename(task, comm);
+}
+
+#endif
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)

@@ -65,6 +65,7 @@ enum rt_py_state {
 enum rt_space_flags {
 	RT_SPACE_DEAD = 1, /* its processes are gone or have exec'ed: what changes now is the teardown */
 	RT_SPACE_ADOPTING = 2, /* its threads are being gathered: nothing is charged and nothing told before all of them are known */
+	RT_SPACE_ENDING = 8, /* its last thread is at its exit: what others still have to say of it goes out at once */
 	RT_SPACE_DROPPED = 4, /* it was only followed until its command line was seen: the slot is freed at the next drop */
 };
 
@@ -243,6 +244,8 @@ struct rt_thread {
 	u32 pad;
 	struct rt_vma vma[RT_VMAS];
 	u32 shadow; /* storage.bpf.h: number plus one, 0: none yet */
+	u32 ended; /* its exit was seen */
+	char comm[16]; /* the name that was told last */
 #ifdef RT_OLD_KERNEL
 	u64 start; /* when the task began */
 	u32 key;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "hostinfo.h"
@@ -180,6 +181,14 @@ static int on_ring(void *ctx, void *data, size_t size)
 	return 0; /* a negative value would end the poll: malformed records are the accounting core's to count */
 }
 
+/* Can the programs of tracepoints be preempted? No BTF and no config says so. */
+static bool tracepoints_preempted(void)
+{
+	struct utsname u;
+
+	return !uname(&u) && strtoul(u.release, NULL, 10) >= 7;
+}
+
 static bool uses_rss_stat(const struct rt_probe *p)
 {
 	return p->split || p->source == RT_MM_RSS_STAT;
@@ -228,6 +237,7 @@ static int load(struct rt_probe *p)
 {
 	struct rt_skel *skel = rt_skel_open(p->old);
 	uint32_t cpus = (uint32_t)p->cpus;
+	bool seconds = tracepoints_preempted();
 	int err;
 
 	if (!skel)
@@ -246,6 +256,10 @@ static int load(struct rt_probe *p)
 		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
 		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
 		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
+		bpf_program__set_autoload(skel->progs.process_exit_again, seconds);
+		bpf_program__set_autoload(skel->progs.process_exec_again, seconds);
+		bpf_program__set_autoload(skel->progs.process_fork_again, seconds);
+		bpf_program__set_autoload(skel->progs.task_renamed_again, seconds);
 	}
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
@@ -597,6 +611,10 @@ int rt_probe_attach(struct rt_probe *p)
 		{s->progs.process_exec, &s->links.process_exec, "tracepoint sched_process_exec"},
 		{s->progs.process_fork, &s->links.process_fork, "tracepoint sched_process_fork"},
 		{s->progs.task_renamed, &s->links.task_renamed, "tracepoint task_rename"},
+		{s->progs.process_exit_again, &s->links.process_exit_again, "tracepoint sched_process_exit, second program"},
+		{s->progs.process_exec_again, &s->links.process_exec_again, "tracepoint sched_process_exec, second program"},
+		{s->progs.process_fork_again, &s->links.process_fork_again, "tracepoint sched_process_fork, second program"},
+		{s->progs.task_renamed_again, &s->links.task_renamed_again, "tracepoint task_rename, second program"},
 		{s->progs.sched_switched, &s->links.sched_switched, "tracepoint sched_switch"},
 		{s->progs.thread_wakes, &s->links.thread_wakes, "tracepoint sched_waking"},
 		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user"},

@@ -395,7 +395,11 @@ def check_form(said):
 def check_conservation(said):
     """Nothing lost, nothing unaccounted."""
     summary = said.summary
-    assert summary["unaccounted_bytes"] == 0, f"unaccounted: {summary['unaccounted_bytes']}\n{said.errors}"
+    off = [entry for entry in summary["processes"] if entry.get("unaccounted_bytes")]
+    life = [record for entry in off for record in said.of("process", pid=entry["pid"])]
+    assert (
+        summary["unaccounted_bytes"] == 0
+    ), f"unaccounted: {summary['unaccounted_bytes']}\n{off}\n{life}\n{summary.get('counters')}\n{said.errors}"
     assert not any(summary["lost"].values()), f"lost: {summary['lost']}\n{said.errors}"
 
 

@@ -38,7 +38,7 @@ NO_FEATURE = 5  # exit status
 # less than twelve minutes.
 # From this major version on the programs of tracepoints can be preempted.
 PREEMPTED_FROM = 7
-PREEMPTED = "known limit: here a child that lives some milliseconds may end with a few pages unaccounted (README, Limits)"
+PREEMPTED = "known limit: of 20 children that start and end at once on two emulated CPUs one may be missed (README, Limits)"
 PHASES = ("test_every_shape", "test_frames_of_one_size")  # the tests that say whether phases are right
 WHOLE = ["test_shapes.py", "test_adversary.py", "test_children.py", "test_live.py"]
 WHOLE_ONLY = """
@@ -257,7 +257,7 @@ print("taken", number)
 
 
 def fault_count(source):
-    """(faults that the tool counts in the last call of a phase, the program's own count)"""
+    """(faults that the tool counts in the last call of a phase, the program's own count, events that the kernel left out)"""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "j")
         profile = harness.write_profile(os.path.join(folder, "p"), [harness.phase("counted", "counted")])
@@ -271,11 +271,13 @@ def fault_count(source):
             text=True,
             timeout=2 * harness.PATIENCE,
         )
-        calls = [one for one in harness.read_ndjson(out) if one["type"] == "phase"]
+        records = harness.read_ndjson(out)
+        calls = [one for one in records if one["type"] == "phase"]
     own = re.search(r"^taken (\d+)$", done.stdout, re.M)
     if done.returncode or not own or not calls:
         raise AssertionError(f"exit status {done.returncode}, {len(calls)} calls: {done.stdout}{done.stderr}")
-    return calls[-1]["minor_faults"] + calls[-1]["major_faults"], int(own[1])
+    left_out = sum(program["missed"] for program in records[-1]["self"].get("programs", []) if program["name"].startswith("rss_stat"))
+    return calls[-1]["minor_faults"] + calls[-1]["major_faults"], int(own[1]), left_out
 
 
 def measure_source(source, strict):
@@ -294,9 +296,11 @@ def measure_source(source, strict):
     if strict:
         pages = launched_error(source, 4)
         check(f"{name}: 4 threads, launched: page error 0", pages == 0, f"{pages} pages")
-    told, own = fault_count(source)
+    told, own, left_out = fault_count(source)
     figures["faults_told"], figures["faults_own"] = told, own
-    check(f"{name}: faults of a phase are the program's own", told == own or not exact, f"tool {told}, program {own}")
+    # Where the programs of tracepoints can be preempted, the kernel leaves some out and says how many: a phase that begins with such an event lacks its fault.
+    good = own - left_out <= told <= own
+    check(f"{name}: faults of a phase are the program's own", good or not exact, f"tool {told}, program {own}, left out {left_out}")
     plain = [untraced()]
     for _ in range(TIMED - 1):
         plain.append(untraced())

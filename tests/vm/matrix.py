@@ -50,29 +50,46 @@ def tail(path, size=2000):
         return ""
 
 
+def hangs_in_patching(console):
+    """Has one CPU waited for half a minute for the other one to take notice of patched code? A tracepoint or a trampoline goes on or off, and emulation runs on in what
+    it had translated before. Any other lock-up is the kernel's, or ours."""
+    said = tail(console, 20000)
+    return "soft lockup" in said and "text_poke_bp_batch" in said
+
+
 def boot(kernel, image, folder, guest_command=None):
     """One boot: (what the guest said, why it ended early or None)."""
     console, out = os.path.join(folder, "console"), os.path.join(folder, "out")
-    # A matrix that is killed takes its machines along.
-    command = ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", "max", "-m", "1536M", "-smp", "2", "-nodefaults", "-no-user-config"]
+    # A matrix that is killed takes its machines along. The two CPUs are emulated by one thread, in turn: with a thread each, one runs on in what was translated of
+    # code that the other one has just patched (tracepoints and trampolines go on and off all the time here), and dies or hangs of it.
+    command = ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg,thread=single", "-cpu", "max", "-m", "1536M", "-smp", "2", "-nodefaults", "-no-user-config"]
     command += ["-display", "none", "-no-reboot", "-nic", "none", "-kernel", kernel, "-initrd", image]
     command += ["-serial", f"file:{console}", "-serial", f"file:{out}"]
-    append = "console=ttyS0 rdinit=/init panic=-1 loglevel=4 mitigations=off"
+    append = "console=ttyS0 rdinit=/init panic=-1 loglevel=5 mitigations=off"
     if guest_command:
         append += " rt_command=" + base64.b64encode(guest_command.encode()).decode()
     command += ["-append", append]
     for path in (console, out):
         open(path, "w").close()
     with open(os.path.join(folder, "qemu.log"), "w") as log:
+        machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    end, status, hung = time.monotonic() + LIMIT, None, False
+    while status is None and not hung and time.monotonic() < end:
         try:
-            status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=LIMIT).returncode
+            status = machine.wait(5)
         except subprocess.TimeoutExpired:
-            status = None
+            hung = hangs_in_patching(console)
+    if status is None:
+        machine.kill()
+        machine.wait()
     with open(out, "rb") as file:
         text = file.read().decode(errors="replace").replace("\r", "")
     if f"{END} 0" in text:
         return text, None
-    why = "it did not end within %d s" % LIMIT if status is None else "the guest's run failed" if END in text else DIED
+    if hung:
+        why = f"{DIED}: it hangs where it patches its own code"
+    else:
+        why = "it did not end within %d s" % LIMIT if status is None else "the guest's run failed" if END in text else DIED
     return text, f"{why}; {console} ends with:\n{tail(console)}\n{out} ends with:\n{text[-2000:]}"
 
 
