@@ -357,6 +357,12 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	return rt_exit_tell(t, s, task);
 }
 
+static __always_inline int rt_on_end(struct task_struct *task)
+{
+	rt_on_exit(task);
+	return rt_thread_drop(task, 1);
+}
+
 static __always_inline int rt_on_rename(struct task_struct *task, const char *comm)
 {
 	struct rt_thread *t = rt_thread_of(task);

@@ -17,8 +17,30 @@ static __always_inline s64 rt_arg_count(void *ctx)
 	return count;
 }
 
-SEC("tp_btf/rss_stat")
-int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
+#ifdef RT_OLD_KERNEL
+#define rt_in_one_go(work) (work)
+#else
+/*
+ * From 7.0 on the programs of tracepoints can be preempted (include/linux/tracepoint.h: SRCU-fast, no longer with preemption off), and the kernel leaves one out for
+ * whoever comes to it on a CPU where it is under way for a thread that was preempted. So these switch preemption off (kfuncs of 6.10).
+ */
+extern void bpf_preempt_disable(void) __attribute__((section(".ksyms"), weak));
+extern void bpf_preempt_enable(void) __attribute__((section(".ksyms"), weak));
+
+#define rt_in_one_go(work)                              \
+	({                                              \
+		int result_;                            \
+                                                        \
+		if (cfg.preempted)                      \
+			bpf_preempt_disable();          \
+		result_ = (work);                       \
+		if (cfg.preempted)                      \
+			bpf_preempt_enable();           \
+		result_;                                \
+	})
+#endif
+
+static __always_inline int rt_on_rss_stat(void *ctx, struct mm_struct *mm, int member)
 {
 	u32 kind = rt_kind_of(member), slot = 0;
 	struct task_struct *task;
@@ -43,6 +65,12 @@ int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 		rt_mm_counter(mm, member, count, percpu);
 	}
 	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
+}
+
+SEC("tp_btf/rss_stat")
+int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
+{
+	return rt_in_one_go(rt_on_rss_stat(ctx, mm, member));
 }
 
 SEC("raw_tp/rss_stat")
@@ -78,20 +106,20 @@ int rss_stat_raw(u64 *ctx)
 SEC("tp_btf/page_fault_user")
 int BPF_PROG(fault_user, unsigned long address, struct pt_regs *regs, unsigned long error_code)
 {
-	return rt_fault_note(address, regs->ip);
+	return rt_in_one_go(rt_fault_note(address, regs->ip));
 }
 
 SEC("tp_btf/page_fault_kernel")
 int BPF_PROG(fault_kernel, unsigned long address, struct pt_regs *regs, unsigned long error_code)
 {
-	return rt_fault_in_kernel(address);
+	return rt_in_one_go(rt_fault_in_kernel(address));
 }
 
 /* Comes before the lock is taken, when what a system call is about to unmap can still be looked up. */
 SEC("tp_btf/mmap_lock_start_locking")
 int BPF_PROG(mmap_locking, struct mm_struct *mm)
 {
-	return rt_unmapping();
+	return rt_in_one_go(rt_unmapping());
 }
 
 #endif
@@ -135,58 +163,55 @@ int mm_sys_exit(void *ctx)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
-	return rt_on_fork(parent, child);
+	return rt_in_one_go(rt_on_fork(parent, child));
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task)
 {
-	return rt_on_exec(task);
+	return rt_in_one_go(rt_on_exec(task));
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	rt_on_exit(task);
-	return rt_thread_drop(task, 1);
+	return rt_in_one_go(rt_on_end(task));
 }
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 {
-	return rt_on_rename(task, comm);
+	return rt_in_one_go(rt_on_rename(task, comm));
 }
 
 #ifndef RT_OLD_KERNEL
 
 /*
- * From 7.0 on the programs of tracepoints can be preempted (include/linux/tracepoint.h: SRCU-fast, no longer with preemption off), and the kernel leaves one out for
- * whoever comes to it on a CPU where it is under way for a thread that was preempted. A change of RSS that is left out is found later; a birth, a name or a death is not.
- * So these have seconds, which do what the first has not done.
+ * Where these programs can be preempted, one may still be left out: between its beginning and its switching preemption off another thread may come to it. A change of
+ * RSS that is left out is found later; a birth, a name or a death is not. So these have seconds, which do what the first has not done.
  */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork_again, struct task_struct *parent, struct task_struct *child)
 {
-	return rt_thread_of(child) ? 0 : rt_on_fork(parent, child);
+	return rt_thread_of(child) ? 0 : rt_in_one_go(rt_on_fork(parent, child));
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec_again, struct task_struct *task)
 {
-	return rt_exec_seen(task) ? 0 : rt_on_exec(task);
+	return rt_exec_seen(task) ? 0 : rt_in_one_go(rt_on_exec(task));
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit_again, struct task_struct *task)
 {
-	rt_on_exit(task);
-	return rt_thread_drop(task, 1);
+	return rt_in_one_go(rt_on_end(task));
 }
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed_again, struct task_struct *task, const char *comm)
 {
-	return rt_on_rename(task, comm);
+	return rt_in_one_go(rt_on_rename(task, comm));
 }
 
 #endif

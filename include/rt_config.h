@@ -39,6 +39,7 @@ struct rt_config {
 	__rt_u32 want_line_tables; /* of every code object, not only of those that the profile names */
 	__rt_u32 sample_looks;	   /* clock samples look at stacks (0: they only flush) */
 	__rt_u32 mappings;	   /* tell pages apart by mapping */
+	__rt_u32 preempted;	   /* programs of tracepoints can be preempted, unless they switch that off */
 	__rt_u32 pad;
 	__rt_u64 flush_age_ns;	   /* a run older than this is sent at its thread's next event */
 };

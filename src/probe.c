@@ -237,7 +237,7 @@ static int load(struct rt_probe *p)
 {
 	struct rt_skel *skel = rt_skel_open(p->old);
 	uint32_t cpus = (uint32_t)p->cpus;
-	bool seconds = tracepoints_preempted();
+	bool preempted = tracepoints_preempted();
 	int err;
 
 	if (!skel)
@@ -256,16 +256,17 @@ static int load(struct rt_probe *p)
 		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
 		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
 		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
-		bpf_program__set_autoload(skel->progs.process_exit_again, seconds);
-		bpf_program__set_autoload(skel->progs.process_exec_again, seconds);
-		bpf_program__set_autoload(skel->progs.process_fork_again, seconds);
-		bpf_program__set_autoload(skel->progs.task_renamed_again, seconds);
+		bpf_program__set_autoload(skel->progs.process_exit_again, preempted);
+		bpf_program__set_autoload(skel->progs.process_exec_again, preempted);
+		bpf_program__set_autoload(skel->progs.process_fork_again, preempted);
+		bpf_program__set_autoload(skel->progs.task_renamed_again, preempted);
 	}
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
 	bpf_map__set_max_entries(skel->maps.code_scratch, bpf_map__max_entries(skel->maps.code_scratch) * cpus);
 	skel->rodata->cfg.mm_source = p->source;
 	skel->rodata->cfg.split = p->split;
+	skel->rodata->cfg.preempted = preempted;
 	select_programs(p);
 	err = rt_skel_load(skel);
 	if (err) {

@@ -36,9 +36,6 @@ NO_FEATURE = 5  # exit status
 # What runs of the end-to-end tests: WHOLE with the source that the tool takes by itself, and with each other source the
 # targets whose phases are hardest to tell apart. Under emulation a test takes ten seconds; the whole matrix is to take
 # less than twelve minutes.
-# From this major version on the programs of tracepoints can be preempted.
-PREEMPTED_FROM = 7
-PREEMPTED = "known limit: of 20 children that start and end at once on two emulated CPUs one may be missed (README, Limits)"
 PHASES = ("test_every_shape", "test_frames_of_one_size")  # the tests that say whether phases are right
 WHOLE = ["test_shapes.py", "test_adversary.py", "test_children.py", "test_live.py"]
 WHOLE_ONLY = """
@@ -364,9 +361,6 @@ def main():
         if source is best:
             figures["best"] = True
             keyword = " ".join(WHOLE_ONLY.split())
-            if int(os.uname().release.split(".")[0]) >= PREEMPTED_FROM:
-                keyword = f"({keyword}) and not test_20_children"
-                result("check", name="auto: test_20_children_of_30_ms", outcome="skipped", detail=PREEMPTED)
             figures["phases_right"] = run_tests("auto", WHOLE, keyword)
         else:
             tests = FORCED if source.name in EXACT else FORCED[:1]  # the others want equality to the page
