@@ -431,12 +431,9 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 static void detach(struct rt_probe *p)
 {
 	struct rt_skel *s = p->skel;
-	struct bpf_link **links[] = {
-		&s->links.mm_fault_fexit, &s->links.mm_fault_kretprobe, &s->links.mm_fault_user, &s->links.mm_fault_kernel,
-		&s->links.mm_sys_exit, &s->links.clock_sample, &s->links.rss_stat_btf, &s->links.rss_stat_raw, &s->links.sched_switched, &s->links.thread_wakes,
-		&s->links.task_renamed, &s->links.process_fork, &s->links.process_exec, &s->links.process_exit,
-		&s->links.fault_user, &s->links.fault_kernel, &s->links.mmap_locking,
-	};
+#define MEMBER(name) &s->links.name,
+	struct bpf_link **links[] = {RT_SKEL_PROGS(MEMBER)};
+#undef MEMBER
 
 	for (size_t i = 0; i < p->n_entries; i++)
 		bpf_link__destroy(p->entries[i]);
