@@ -25,8 +25,12 @@ APT_CONFIG=$dir/apt.conf
 export APT_CONFIG
 apt-get -qq update >"$dir/log" 2>&1 || skip "apt-get update failed: $(tail -n 1 "$dir/log")"
 cd "$dir/debs"
-apt-get -qq download "python$version-minimal" "libpython$version-minimal" "libpython$version-stdlib" libc6 libexpat1 zlib1g libgcc-s1 libffi8 \
+apt-get -qq download "python$version-minimal" "libpython$version-minimal" "libpython$version-stdlib" libc6 libexpat1 zlib1g libgcc-s1 \
 	>>"$dir/log" 2>&1 || skip "its packages cannot be downloaded: $(tail -n 1 "$dir/log")"
+# What only some releases are linked with.
+for extra in libcrypt1 libffi7 libffi8 libzstd1; do
+	apt-get -qq download "$extra" >>"$dir/log" 2>&1 || true
+done
 for deb in *.deb; do
 	dpkg-deb -x "$deb" "$dir/root"
 done
@@ -34,5 +38,5 @@ for link in lib lib64; do
 	[ -e "$dir/root/$link" ] || ln -s "usr/$link" "$dir/root/$link"
 done
 rm -rf "$dir/debs"
-chroot "$dir/root" "/usr/bin/python$version" -c '' || skip "it does not run here"
+chroot "$dir/root" "/usr/bin/python$version" -c 'import ctypes, mmap, threading' || skip "it does not run here"
 touch "$dir/ready"
