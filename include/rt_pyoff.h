@@ -55,4 +55,11 @@ enum rt_pyoff_flags {
 	RT_PYOFF_CFRAME = 1, /* 3.11, 3.12: tstate->cframe->current_frame */
 };
 
+/* Of code objects' line tables. Instructions are bytes from the start of the code in all of them. */
+enum rt_line_format {
+	RT_LINES_LOCATIONS = 0, /* 3.11 and newer: Objects/locations.md (InternalDocs/code_objects.md) */
+	RT_LINES_PAIRS_310 = 1, /* 3.10: Objects/lnotab_notes.txt, "The 3.10 line number table" */
+	RT_LINES_LNOTAB = 2,	/* up to 3.9: co_lnotab */
+};
+
 #endif

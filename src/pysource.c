@@ -469,8 +469,7 @@ static size_t rt_header_len(const char *text)
 	return (size_t)(p - text);
 }
 
-/* The logical line that contains physical line `row`, or `count`. */
-static size_t rt_lines_find(const struct rt_logical_lines *lines, int row)
+size_t rt_pysource_line_at(const struct rt_logical_lines *lines, int row)
 {
 	size_t low = 0, high = lines->count;
 
@@ -485,11 +484,10 @@ static size_t rt_lines_find(const struct rt_logical_lines *lines, int row)
 	return low < lines->count && lines->line[low].first <= row ? low : lines->count;
 }
 
-/* The index of the def or class statement whose code object starts at `firstlineno`, or `count`. A decorator's line is
- * that of its expression, which in `@(<newline>expression)` is not the line of the `@`. */
-static size_t rt_lines_find_def(const struct rt_logical_lines *lines, int firstlineno)
+/* A decorator's line is that of its expression, which in `@(<newline>expression)` is not the line of the `@`. */
+size_t rt_pysource_def_at(const struct rt_logical_lines *lines, int firstlineno)
 {
-	size_t i = rt_lines_find(lines, firstlineno);
+	size_t i = rt_pysource_line_at(lines, firstlineno);
 
 	if (i == lines->count || (i && lines->line[i - 1].text[0] == '@'))
 		return lines->count;
@@ -533,15 +531,23 @@ static int rt_find_match(struct rt_find *find, const struct rt_logical_line *lin
 	return 0;
 }
 
-/* A statement that is no header of a block; `match` and `case` are names as well. */
+/* A statement that is no header of a block, with or without its block on the same line. */
 static bool rt_is_simple(const char *text)
 {
 	static const char *const headers[] = { "if", "elif", "else", "for", "while", "try", "except", "finally",
-					       "with", "match", "case", "async", "def", "class" };
+					       "with", "async", "def", "class" };
+	static const char *const soft[] = { "match", "case" }; /* names as well */
+	size_t len = 0;
 
+	while (rt_is_word(text[len]))
+		len++;
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-		if (rt_after_word(text, headers[i]))
+		if (len == strlen(headers[i]) && !strncmp(text, headers[i], len))
 			return false;
+	}
+	for (size_t i = 0; i < sizeof(soft) / sizeof(soft[0]); i++) {
+		if (len == strlen(soft[i]) && !strncmp(text, soft[i], len))
+			return text[rt_header_len(text) - 1] != ':'; /* no colon outside of brackets */
 	}
 	return *text != '@';
 }
@@ -579,7 +585,7 @@ int rt_pysource_find(const struct rt_logical_lines *lines, int firstlineno, cons
 	if (!firstlineno || !strcmp(qualname, "<module>")) {
 		err = rt_find_body(&find, lines, 0, -1);
 	} else {
-		i = rt_lines_find_def(lines, firstlineno);
+		i = rt_pysource_def_at(lines, firstlineno);
 		if (i == lines->count || !*name || !rt_def_is(lines->line[i].text, name, strlen(name)))
 			return -ENOENT;
 		def = &lines->line[i];

@@ -31,6 +31,13 @@ struct rt_logical_lines {
 int rt_pysource_split(const char *text, size_t len, struct rt_logical_lines *out);
 void rt_logical_lines_free(struct rt_logical_lines *lines);
 
+/* The index of the def or class statement whose code object starts at line `firstlineno` (CPython's co_firstlineno: the first decorator's line if
+ * there is one), or lines->count. */
+size_t rt_pysource_def_at(const struct rt_logical_lines *lines, int firstlineno);
+
+/* The index of the logical line that contains physical line `row`, or lines->count. */
+size_t rt_pysource_line_at(const struct rt_logical_lines *lines, int row);
+
 /* A range of physical lines. */
 struct rt_line_range {
 	int first, last;

@@ -212,7 +212,7 @@ static int rt_line(const char *hex, size_t digits, int firstlineno)
 	for (size_t i = 0; i < digits / 2; i++)
 		end += table[i] & 0x80 ? ((table[i] & 7u) + 1) * 2 : 0; /* what an entry covers */
 	for (; instr < end; instr += 2) {
-		int first, last, err = rt_pyline_find(table, digits / 2, firstlineno, instr, &first, &last);
+		int first, last, err = rt_pyline_find(RT_LINES_LOCATIONS, table, digits / 2, firstlineno, instr, &first, &last);
 
 		if (err)
 			printf("%u malformed\n", instr);
