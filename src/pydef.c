@@ -117,8 +117,10 @@ static bool is_global(const struct rt_logical_lines *lines, size_t i, const char
 
 		if (line->column <= nested)
 			nested = def_name(line->text, &n, &is_class) ? line->column : INT_MAX;
-		for (; at && (at = strstr(at, name)); at += len) {
-			if (!is_word((unsigned char)at[-1]) && !is_word((unsigned char)at[len]))
+		for (; at && *at; at += at[n] ? n + 1 : n) {
+			for (n = 0; is_word((unsigned char)at[n]);)
+				n++;
+			if (n == len && !strncmp(at, name, len))
 				return true;
 		}
 	}
