@@ -503,6 +503,7 @@ struct rt_find {
 	size_t n_patterns;
 	struct rt_line_range *range;
 	size_t n, cap;
+	bool suspends; /* a generator or coroutine: where its frame comes onto the stack says nothing of what it has run by then */
 };
 
 /* Keeps the line's range if a pattern matches the first `len` bytes of its text. */
@@ -552,6 +553,18 @@ static bool rt_is_simple(const char *text)
 	return *text != '@';
 }
 
+/* Is `word` a word of the text? In a string it counts as well. */
+static bool rt_has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = text; (at = strstr(at, word)); at += len) {
+		if ((at == text || !rt_is_word(at[-1])) && !rt_is_word(at[len]))
+			return true;
+	}
+	return false;
+}
+
 /* Statements from index `i` on that are indented by more than `column`. The header of a nested function or class and
  * its decorators run in the code searched here, its body does not. */
 static int rt_find_body(struct rt_find *find, const struct rt_logical_lines *lines, size_t i, int column)
@@ -565,6 +578,7 @@ static int rt_find_body(struct rt_find *find, const struct rt_logical_lines *lin
 		if (line->column > nested)
 			continue;
 		def = rt_def_name(line->text) != NULL;
+		find->suspends |= rt_has_word(line->text, "yield");
 		nested = def ? line->column : INT_MAX;
 		err = rt_find_match(find, line, def ? rt_header_len(line->text) : strlen(line->text),
 				    line->column == body && rt_is_simple(line->text));
@@ -589,12 +603,15 @@ int rt_pysource_find(const struct rt_logical_lines *lines, int firstlineno, cons
 		if (i == lines->count || !*name || !rt_def_is(lines->line[i].text, name, strlen(name)))
 			return -ENOENT;
 		def = &lines->line[i];
+		find.suspends = rt_after_word(def->text, "async") != NULL;
 		len = strlen(def->text);
 		if (rt_header_len(def->text) < len)
 			err = rt_find_match(&find, def, len, false); /* def f(): return x */
 		if (!err)
 			err = rt_find_body(&find, lines, i + 1, def->column);
 	}
+	for (i = 0; find.suspends && i < find.n; i++)
+		find.range[i].always = false;
 	if (err || !find.n)
 		free(find.range);
 	else

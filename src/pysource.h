@@ -41,7 +41,9 @@ size_t rt_pysource_line_at(const struct rt_logical_lines *lines, int row);
 /* A range of physical lines. */
 struct rt_line_range {
 	int first, last;
-	bool always; /* a simple statement of the body itself, in no block: a call that gets to a later line has run it */
+	/* a simple statement of the body itself, in no block: a call that gets to a later line has run it. Never set in generators and coroutines: one
+	 * that is resumed behind it ran it when another one may have been on the stack, or long ago */
+	bool always;
 };
 
 /* Finds the statements of one function that match any of the patterns.

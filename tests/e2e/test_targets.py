@@ -12,6 +12,7 @@ RUNS = [
     ("shapes.py",),
     ("adversary.py",),
     ("codes.py",),
+    ("tasks.py",),
     ("deep.py",),
     ("churn.py", 0.5),
     ("moments.py", 3, 200),
