@@ -13,6 +13,7 @@ RUNS = [
     ("adversary.py",),
     ("codes.py",),
     ("tasks.py",),
+    ("statements.py",),
     ("deep.py",),
     ("churn.py", 0.5),
     ("moments.py", 3, 200),
