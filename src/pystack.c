@@ -133,29 +133,24 @@ static int get_text(const struct rt_pymem *mem, const struct rt_pyoff *off, uint
 
 /* ---- frames ---- */
 
-struct raw_frame {
-	uint64_t addr, code;
-	uint64_t instr; /* bytes from the start of the code */
-};
-
 struct raw_stack {
-	struct raw_frame frame[RT_PYSTACK_FRAMES];
+	struct rt_pystack_place frame[RT_PYSTACK_FRAMES];
 	size_t n, depth;
 };
 
 /* Where in its code a frame is. */
-static int get_instr(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct raw_frame *f, uint64_t *instr)
+static int get_instr(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct rt_pystack_place *f, uint64_t *instr)
 {
 	uint64_t base = f->code + off->code_adaptive, copies = 0, n = 0;
 	uint32_t index = 0;
-	int err = get_u64(mem, f->addr + off->frame_instr, instr);
+	int err = get_u64(mem, f->frame + off->frame_instr, instr);
 
 	if (err || (off->flags & RT_PYOFF_LASTI)) {
 		*instr = (uint32_t)*instr << !!(off->flags & RT_PYOFF_LASTI_WORDS);
 		return err;
 	}
 	if (off->frame_tlbc)
-		err = get_u32(mem, f->addr + off->frame_tlbc, &index);
+		err = get_u32(mem, f->frame + off->frame_tlbc, &index);
 	/* A thread's own copy of the bytecode. */
 	if (!err && index)
 		err = get_u64(mem, f->code + off->code_tlbc, &copies);
@@ -176,7 +171,7 @@ static int get_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uin
 	if (!err && off->flags & RT_PYOFF_CFRAME)
 		err = get_u64(mem, at + off->cframe_frame, &at);
 	for (size_t steps = 0; !err && at; steps++) {
-		struct raw_frame f = {.addr = at};
+		struct rt_pystack_place f = {.frame = at};
 		uint8_t owner = 0;
 		bool shim;
 
@@ -200,7 +195,16 @@ static int get_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uin
 	return err;
 }
 
-static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct raw_frame *raw, int firstline)
+int rt_pystack_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t tstate, struct rt_pystack_place place[RT_PYSTACK_FRAMES])
+{
+	struct raw_stack raw;
+	int err = get_chain(mem, off, tstate, &raw);
+
+	memcpy(place, raw.frame, sizeof(raw.frame));
+	return err ? err : (int)raw.n;
+}
+
+static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct rt_pystack_place *raw, int firstline)
 {
 	uint64_t table, size;
 	int start = 0, end = 0;
@@ -219,7 +223,7 @@ static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, cons
 	return start;
 }
 
-static int get_frame(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct raw_frame *raw, struct rt_pystack_frame *out)
+static int get_frame(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct rt_pystack_place *raw, struct rt_pystack_frame *out)
 {
 	uint64_t name, file;
 	uint32_t first;

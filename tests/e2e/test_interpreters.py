@@ -85,3 +85,80 @@ def test_200_stacks(tool, row):
     if not one.lines:
         pytest.skip(f"{one.name}: its line tables are not read")
     test_moments.check_stacks(tool, interpreter, 5, [])
+
+
+# ---- versions that nobody knows ----
+
+# A later pre-release, read as what is newer than all releases: another minor version would not start, it checks its own modules.
+NEWER, NEWER_TEXT = 0x030F01A7, "3.15.1a7"
+
+
+def spoilt_copy(interpreter, directory, changes):
+    """The interpreter and its library with bytes of its programs replaced: {old: new}, wherever they stand."""
+    bin, lib = os.path.join(directory, "bin"), os.path.join(os.path.dirname(interpreter.exe), "lib")
+    os.makedirs(os.path.join(bin, "lib"))
+    os.symlink(os.path.join(lib, "..", "..", "freeze_core.libs"), os.path.join(directory, "freeze_core.libs"))
+    programs = {interpreter.exe: os.path.join(bin, os.path.basename(interpreter.exe))}
+    for name in os.listdir(lib):
+        if name.endswith("-linux-gnu.so"):
+            programs[os.path.join(lib, name)] = os.path.join(bin, "lib", name)
+        else:
+            os.symlink(os.path.join(lib, name), os.path.join(bin, "lib", name))
+    for source, path in programs.items():
+        with open(source, "rb") as file:
+            data = file.read()
+        for old, new in changes.items():
+            assert source != interpreter.exe or old in data, old
+            data = data.replace(old, new)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, 0o755)
+    return harness.Interpreter(programs[interpreter.exe])
+
+
+def words(*values, size=8):
+    return b"".join(value.to_bytes(size, "little") for value in values)
+
+
+@pytest.fixture
+def newest(_fetched):
+    done = subprocess.run([FETCH, "wheel-3.15"], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(done.stderr.strip())
+    interpreter = harness.Interpreter(done.stdout.split("\n")[-2])
+    assert interpreter.missing() is None
+    version = subprocess.run(
+        interpreter.command(["-c", "import sys; print(sys.hexversion)"]), capture_output=True, text=True, check=True
+    )
+    return interpreter, int(version.stdout)
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+def test_a_newer_version_by_its_debug_offsets(tool, newest, directory, mode):
+    interpreter, version = newest
+    newer = spoilt_copy(interpreter, os.path.join(directory, "copy"), {words(version, size=4): words(NEWER, size=4)})
+    one = Row("newer", NEWER_TEXT, True, True)
+    phases, names = phases_of(one)
+    known = "is no release that this ramtrack-bpf knows: its own debug offsets are used"
+
+    def wait(name, _pid):
+        """Its layout is believed only when it has had a frame: a launched one may be some milliseconds ahead."""
+        assert name != "start" or harness.wait_until(lambda: known in tool.text(tool.errors))
+
+    said = trace(tool, newer, test_shapes.FILE, mode=mode, phases=phases, on_stop=wait)
+    compare(said, said.truth, names)
+    assert said.summary_of(said.pid)["python"] == one.version
+    assert f"CPython {NEWER_TEXT} {known}" in said.errors
+
+
+def test_a_version_whose_frames_say_otherwise(tool, newest, directory):
+    """Its debug offsets say that a code object's name stands where its file's does not: refused, RSS shown all the same."""
+    interpreter, version = newest
+    changes = {words(version, size=4): words(NEWER, size=4), words(112, 120, 128, 136): words(112, 120, 144, 136)}
+    other = spoilt_copy(interpreter, os.path.join(directory, "copy"), changes)
+    said = trace(tool, other, test_shapes.FILE, mode="attach", phases=[phase("plain", "plain", test_shapes.FILE)])
+    assert f"CPython {NEWER_TEXT}: its memory is not laid out as this version of ramtrack-bpf guesses" in said.errors, said.errors
+    assert "its RSS is shown without Python phases" in said.errors
+    entry = said.summary_of(said.pid)
+    assert entry["python"] is None and not said.of("phase")
+    assert entry["rss_peak_bytes"] > 512 * PAGE
