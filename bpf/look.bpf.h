@@ -85,9 +85,9 @@ RT_GLOBAL int rt_runtime_find(struct rt_space *s)
 		s->runtime = m.base + bin->lib_runtime_off;
 		where = m.base + bin->version_off;
 	}
-	/* The version is constant data: its page may not be in this address space (never touched, or not copied by a fork). Then a runtime that has an
+	/* The version (which 3.10 and older do not say) is constant data: its page may not be in this address space (never touched, or not copied by a fork). Then a runtime that has an
 	 * interpreter will do: the executable is the one that user space read. */
-	if (bpf_probe_read_user(&version, sizeof(version), (void *)where)) {
+	if (!bin->version_off || bpf_probe_read_user(&version, sizeof(version), (void *)where)) {
 		po = bpf_map_lookup_elem(&pyoffs, &index);
 		if (!po || !rt_user_u64(s->runtime + po->runtime_interp_head))
 			return 0;
@@ -166,7 +166,7 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 	}
 	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
 		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
-		long at = rt_frame_fetch(sh, entry, entry);
+		long at = rt_frame_fetch(sh, po, entry, entry);
 		struct rt_look l = {.t = t, .sh = sh, .po = po};
 		struct rt_walk_entry *w = &sh->w[0];
 

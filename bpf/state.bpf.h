@@ -260,7 +260,6 @@ struct rt_thread {
 #define RT_DEEP_OUTER 128   /* of a deeper stack: outermost ones kept */
 #define RT_DEEP_INNER 448   /* and innermost ones */
 #define RT_DEEP_MAX 16384   /* frames walked at most */
-#define RT_FRAME_BYTES 72   /* of a frame that are read: up to localsplus and no more, what follows may lie on a page never touched */
 #define RT_WINDOW 8192	    /* of the target's memory at hand (a chunk of CPython's frame stack has twice as much: DATA_STACK_CHUNK_SIZE, Python/pystate.c) */
 #define RT_CHUNKS 64	    /* windows told apart (a power of two) */
 #define RT_FIELD_MASK 127

@@ -8,6 +8,8 @@
 
 #include "pyoff.h"
 
+#define RT_PYBIN_FINAL 0xf0 /* PY_RELEASE_LEVEL_FINAL << 4 */
+
 enum rt_pybin_symbol {
 	RT_SYM_RUNTIME,
 	RT_SYM_VERSION,
@@ -38,20 +40,40 @@ int rt_pybin_needed(struct rt_elf *exe, char *buf, size_t len)
 	return -ENOENT;
 }
 
+/* Versions older than 3.11 do not say in a symbol which they are, but _PyRuntime has another size in each, the same in all micro versions and on all platforms
+ * with 64 bits (sizeof(_PyRuntimeState): CPython Include/internal/pycore_runtime.h, 3.8: pycore_pystate.h). */
+static const struct {
+	uint32_t size, hex;
+} rt_runtime_sizes[] = {
+	{1464, 0x03080000 | RT_PYBIN_FINAL},
+	{656, 0x03090000 | RT_PYBIN_FINAL},
+	{672, 0x030a0000 | RT_PYBIN_FINAL},
+};
+
+static int rt_pybin_old_version(struct rt_elf *elf, const struct rt_elf_symbol *runtime, uint32_t *hex, char *err, size_t errlen)
+{
+	for (size_t i = 0; i < sizeof(rt_runtime_sizes) / sizeof(rt_runtime_sizes[0]); i++) {
+		if (runtime->size != rt_runtime_sizes[i].size)
+			continue;
+		*hex = rt_runtime_sizes[i].hex;
+		return 0;
+	}
+	snprintf(err, errlen,
+		 "%s holds a CPython whose version cannot be told (no Py_Version, and _PyRuntime has %llu bytes): older than 3.8, or a debug build; run the program "
+		 "with a release build of CPython 3.8 or newer",
+		 elf->name, (unsigned long long)runtime->size);
+	return -ENOTSUP;
+}
+
 /* Py_Version is an unsigned long with PY_VERSION_HEX in it. */
-static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symbol, uint32_t *hex, char *err,
-			    size_t errlen)
+static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symbol, const struct rt_elf_symbol *runtime, uint32_t *hex,
+			    char *err, size_t errlen)
 {
 	uint64_t value;
 	int code;
 
-	if (!symbol->found) {
-		snprintf(err, errlen,
-			 "%s holds a CPython older than 3.11 (it has no Py_Version), which this ramtrack-bpf cannot "
-			 "read; run the program with CPython 3.11, 3.12 or 3.13",
-			 elf->name);
-		return -ENOTSUP;
-	}
+	if (!symbol->found)
+		return rt_pybin_old_version(elf, runtime, hex, err, errlen);
 	code = rt_elf_read_vaddr(elf, symbol->value, &value, sizeof(value));
 	if (!code && value && value <= UINT32_MAX) {
 		*hex = (uint32_t)value;
@@ -170,7 +192,7 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 	if (!sym[RT_SYM_RUNTIME].found)
 		return 1;
 	py.runtime_vaddr = sym[RT_SYM_RUNTIME].value;
-	code = rt_pybin_version(elf, &sym[RT_SYM_VERSION], &py.bin.version_hex, err, errlen);
+	code = rt_pybin_version(elf, &sym[RT_SYM_VERSION], &sym[RT_SYM_RUNTIME], &py.bin.version_hex, err, errlen);
 	if (!code)
 		code = rt_pybin_layout(elf, py.bin.version_hex, py.runtime_vaddr, &py.off, err, errlen);
 	if (!code)
@@ -178,6 +200,8 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 	if (code)
 		return code;
 	rt_pyoff_version_text(py.bin.version_hex, py.version, sizeof(py.version));
+	if (!sym[RT_SYM_VERSION].found) /* the micro version is not known */
+		*strrchr(py.version, '.') = '\0';
 	rt_pybin_eval(elf, &sym[RT_SYM_EVAL], &py);
 	*out = py;
 	return 0;

@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "elffile.h"
 #include "procfs.h"
+#include "pycheck.h"
+#include "pyoff.h"
 
 #define RT_MAX_LIBS 8
 #define RT_MAX_SCRIPTS 5 /* as the kernel */
@@ -235,6 +238,36 @@ static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struc
 	return 0;
 }
 
+static int rt_target_memory(void *ctx, uint64_t addr, void *buf, size_t len)
+{
+	pid_t pid = *(pid_t *)ctx;
+	struct iovec to = {buf, len}, from = {(void *)(uintptr_t)addr, len};
+	ssize_t n = process_vm_readv(pid, &to, 1, &from, 1, 0);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+/* The layout against the process's own frames. One that is known is believed while there are none, or where they may not be read; a newer one is not. */
+static int rt_target_check(pid_t pid, struct rt_pytarget *out, char *err, size_t errlen)
+{
+	struct rt_pymem mem = {rt_target_memory, &pid};
+	char why[192];
+	int code = rt_pycheck(&mem, &out->off, out->runtime_addr, why, sizeof(why));
+
+	out->newer = rt_pyoff_is_newer(out->bin.version_hex);
+	if (!code || (code != -EINVAL && !out->newer))
+		return 0;
+	if (code == 1) {
+		out->may_come = true;
+		out->bin.kind = RT_BIN_NONE;
+		return 1;
+	}
+	snprintf(err, errlen, "%s: CPython %s: its memory is not laid out as %s (%s); %s", out->path, out->version,
+		 out->newer ? "this version of ramtrack-bpf guesses from its debug offsets" : "that version's should be", why,
+		 code == -EPERM ? "run as root (sudo)" : "run the program with a release build of CPython 3.8 to 3.15, or look for a newer ramtrack-bpf");
+	return code == -ESRCH ? code : -ENOTSUP;
+}
+
 /* Did it execute another program while we looked? Then files and mappings may be of two programs. */
 static bool rt_target_changed(pid_t pid, const struct rt_proc_stat *before, const struct rt_bin_key *key)
 {
@@ -285,6 +318,8 @@ int rt_pytarget_read(pid_t pid, struct rt_pytarget *out, char *err, size_t errle
 		return rt_target_refused(pid, errno == ENOENT ? -ESRCH : -errno, err, errlen);
 	code = rt_target_exe(pid, fd, &st, out, err, errlen);
 	close(fd);
+	if (!code)
+		code = rt_target_check(pid, out, err, errlen);
 	if (rt_target_changed(pid, &st, &out->key)) {
 		code = rt_proc_stat(pid, &st) ? -ESRCH : -EAGAIN;
 		snprintf(err, errlen, "process %d: %s while it was looked at", pid,
@@ -490,6 +525,16 @@ static int rt_lib_find(struct rt_elf *exe, const char *exe_path, const char *nam
 	return fd;
 }
 
+/* A version that is newer than all that are known can be told only when it has frames. */
+static int rt_file_newer(struct rt_pytarget *out)
+{
+	if (!rt_pyoff_is_newer(out->bin.version_hex))
+		return 0;
+	out->may_come = true;
+	out->bin.kind = RT_BIN_NONE;
+	return 1;
+}
+
 static int rt_file_shared(struct rt_elf *exe, char *const *env, struct rt_pytarget *out, char *err, size_t errlen)
 {
 	char name[RT_ELF_MAX_NAME];
@@ -509,10 +554,9 @@ static int rt_file_shared(struct rt_elf *exe, char *const *env, struct rt_pytarg
 	close(fd);
 	if (code)
 		return code;
-	out->may_come = false;
 	rt_target_adopt(out, &py);
 	memcpy(out->open_path, out->path, sizeof(out->open_path));
-	return 0;
+	return rt_file_newer(out);
 }
 
 static int rt_file_exe(int fd, char *const *env, struct rt_pytarget *out, char *err, size_t errlen)
@@ -532,7 +576,7 @@ static int rt_file_exe(int fd, char *const *env, struct rt_pytarget *out, char *
 	rt_target_adopt(out, &py);
 	memcpy(out->path, out->exe, sizeof(out->path));
 	memcpy(out->open_path, out->exe, sizeof(out->open_path));
-	return 0;
+	return rt_file_newer(out);
 }
 
 int rt_pytarget_from_file(const char *path, char *const *env, struct rt_pytarget *out, char *err, size_t errlen)

@@ -19,6 +19,7 @@ debian-3.15 sid -
 wheel-3.8 cx_Freeze==7.2.10 debian-3.9
 wheel-3.10 freeze-core==0.6.1 debian-3.9
 wheel-3.12 freeze-core==0.8.1 debian-3.11
+wheel-3.13 freeze-core==0.8.1 debian-3.13
 wheel-3.13t freeze-core==0.6.1 debian-3.13
 wheel-3.14 freeze-core==0.8.1 debian-3.14
 wheel-3.14t freeze-core==0.8.1 debian-3.14

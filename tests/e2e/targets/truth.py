@@ -123,10 +123,10 @@ class Truth:
             json.dump({"pid": os.getpid(), "calls": self.calls(), "facts": self.facts}, file)
         os.rename(path + ".part", path)
 
-    def expect(self, name, pages, tolerance=16):
+    def expect(self, name, pages, tolerance=16, kind="rss"):
         """Self-check of a target: all calls of a phase together made this many pages resident."""
         found = (
-            sum(call["after"]["rss"] - call["before"]["rss"] for call in self.calls() if call["phase"] == name) // PAGE
+            sum(call["after"][kind] - call["before"][kind] for call in self.calls() if call["phase"] == name) // PAGE
         )
         if abs(found - pages) > tolerance:
             raise SystemExit(f"target is not what it says: {name} changed {found} pages, meant {pages}")

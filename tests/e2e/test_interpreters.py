@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
+"""Every CPython that can be had, one row each: phases of every shape within 16 pages of the target's own truth, by launch and
+by attach, and 200 stacks that the target wrote down itself."""
+
+import collections
+import json
+import os
+import subprocess
+
+import pytest
+
+import harness
+import test_moments
+import test_shapes
+from harness import PAGE, calls_of, compare, phase, trace
+
+FETCH = os.path.join(harness.HERE, "fetch_interpreter.sh")
+# version: as the tool says it. qualname, lines: does the interpreter's code say its qualified name, and is its line table read?
+class Row(collections.namedtuple("Row", "name version qualname lines")):
+
+    def version_is_free_threaded(self):
+        return self.name.endswith("t")
+
+
+ROWS = [
+    Row("wheel-3.8", "3.8", False, False),
+    Row("debian-3.9", "3.9", False, False),
+    Row("wheel-3.10", "3.10", False, False),
+    Row("debian-3.11", "3.11.2", True, True),
+    Row("wheel-3.12", "3.12", True, True),
+    Row("debian-3.13", "3.13", True, True),
+    Row("wheel-3.13", "3.13", True, True),
+    Row("wheel-3.13t", "3.13", True, True),
+    Row("debian-3.14", "3.14", True, True),
+    Row("wheel-3.14", "3.14", True, True),
+    Row("wheel-3.14t", "3.14", True, True),
+    Row("debian-3.15", "3.15", True, True),
+    Row("wheel-3.15", "3.15", True, True),
+    Row("wheel-3.15t", "3.15", True, True),
+]
+
+
+@pytest.fixture(scope="session")
+def _fetched():
+    return {}
+
+
+def fetch(name, fetched):
+    """An interpreter by its name in fetch_interpreter.sh, or a skip that says why there is none."""
+    if name not in fetched:
+        done = subprocess.run([FETCH, name], capture_output=True, text=True)
+        assert done.returncode in (0, 77), done.stderr
+        interpreter = harness.Interpreter(done.stdout.split("\n")[-2]) if done.returncode == 0 else None
+        fetched[name] = interpreter, interpreter.missing() if interpreter else done.stderr.strip()
+    interpreter, why = fetched[name]
+    if why:
+        pytest.skip(why)
+    return interpreter
+
+
+@pytest.fixture(params=ROWS, ids=[row.name for row in ROWS])
+def row(request, _fetched):
+    """A row and its interpreter."""
+    return request.param, fetch(request.param.name, _fetched)
+
+
+def phases_of(one):
+    """The phases of test_shapes that this interpreter can have, and their names."""
+    functions = {
+        id: function for id, function in test_shapes.FUNCTIONS.items() if one.qualname or "." not in function
+    }
+    statements = test_shapes.STATEMENTS if one.lines else {}
+    phases = [phase(id, function, test_shapes.FILE) for id, function in functions.items()]
+    phases += [phase(id, "building", test_shapes.FILE, pattern) for id, pattern in statements.items()]
+    return phases, [*functions, *statements]
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+def test_every_shape_within_16_pages(tool, row, mode):
+    one, interpreter = row
+    phases, names = phases_of(one)
+    said = trace(tool, interpreter, test_shapes.FILE, mode=mode, phases=phases)
+    compare(said, said.truth, names, what=one.name)
+    assert not said.summary["phases_not_hit"], said.summary["phases_not_hit"]
+    told = said.summary_of(said.pid)["python"]
+    assert told == one.version or told.startswith(one.version + "."), (told, one.version)
+    for name in names:
+        assert len(said.of("phase", pid=said.pid, phase=name)) == len(calls_of(said.truth, name)), name
+    if not one.version_is_free_threaded():
+        # Threads without a GIL change counters at the same moment on two CPUs, and either's event can take what both changed.
+        test_shapes.check_helpers(said)
+    test_shapes.check_reuse(said)
+    test_shapes.check_sums(said)
+
+
+def test_200_stacks(tool, row):
+    one, interpreter = row
+    if not one.lines:
+        pytest.skip(f"{one.name}: its line tables are not read")
+    test_moments.check_stacks(tool, interpreter, 5, [])
+
+
+# ---- versions that nobody knows ----
+
+# A later pre-release, read as what is newer than all releases: another minor version would not start, it checks its own modules.
+NEWER, NEWER_TEXT = 0x030F01A7, "3.15.1a7"
+
+
+def spoilt_copy(interpreter, directory, changes):
+    """The interpreter and its library with bytes of its programs replaced: {old: new}, wherever they stand."""
+    bin, lib = os.path.join(directory, "bin"), os.path.join(os.path.dirname(interpreter.exe), "lib")
+    os.makedirs(os.path.join(bin, "lib"))
+    os.symlink(os.path.join(lib, "..", "..", "freeze_core.libs"), os.path.join(directory, "freeze_core.libs"))
+    programs = {interpreter.exe: os.path.join(bin, os.path.basename(interpreter.exe))}
+    for name in os.listdir(lib):
+        if name.endswith("-linux-gnu.so"):
+            programs[os.path.join(lib, name)] = os.path.join(bin, "lib", name)
+        else:
+            os.symlink(os.path.join(lib, name), os.path.join(bin, "lib", name))
+    for source, path in programs.items():
+        with open(source, "rb") as file:
+            data = file.read()
+        for old, new in changes.items():
+            assert source != interpreter.exe or old in data, old
+            data = data.replace(old, new)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, 0o755)
+    return harness.Interpreter(programs[interpreter.exe])
+
+
+def words(*values, size=8):
+    return b"".join(value.to_bytes(size, "little") for value in values)
+
+
+@pytest.fixture
+def newest(_fetched):
+    interpreter = fetch("wheel-3.15", _fetched)
+    version = subprocess.run(
+        interpreter.command(["-c", "import sys; print(sys.hexversion)"]), capture_output=True, text=True, check=True
+    )
+    return interpreter, int(version.stdout)
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+def test_a_newer_version_by_its_debug_offsets(tool, newest, directory, mode):
+    interpreter, version = newest
+    newer = spoilt_copy(interpreter, os.path.join(directory, "copy"), {words(version, size=4): words(NEWER, size=4)})
+    one = Row("newer", NEWER_TEXT, True, True)
+    phases, names = phases_of(one)
+    known = "is no release that this ramtrack-bpf knows: its own debug offsets are used"
+
+    def wait(name, _pid):
+        """Its layout is believed only when it has had a frame: a launched one may be some milliseconds ahead."""
+        assert name != "start" or harness.wait_until(lambda: known in tool.text(tool.errors))
+
+    said = trace(tool, newer, test_shapes.FILE, mode=mode, phases=phases, on_stop=wait)
+    compare(said, said.truth, names)
+    assert said.summary_of(said.pid)["python"] == one.version
+    assert f"CPython {NEWER_TEXT} {known}" in said.errors
+
+
+def test_a_version_whose_frames_say_otherwise(tool, newest, directory):
+    """Its debug offsets say that a code object's name stands where its file's does not: refused, RSS shown all the same."""
+    interpreter, version = newest
+    changes = {words(version, size=4): words(NEWER, size=4), words(112, 120, 128, 136): words(112, 120, 144, 136)}
+    other = spoilt_copy(interpreter, os.path.join(directory, "copy"), changes)
+    said = trace(tool, other, test_shapes.FILE, mode="attach", phases=[phase("plain", "plain", test_shapes.FILE)])
+    assert f"CPython {NEWER_TEXT}: its memory is not laid out as this version of ramtrack-bpf guesses" in said.errors, said.errors
+    assert "its RSS is shown without Python phases" in said.errors
+    entry = said.summary_of(said.pid)
+    assert entry["python"] is None and not said.of("phase")
+    assert entry["rss_peak_bytes"] > 512 * PAGE
+
+
+# ---- one process, several programs ----
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+def test_exec_from_one_interpreter_to_another(tool, _fetched, compile_native, mode):
+    """3.11, then 3.13, a C program, and 3.11 again: phases of each, and nothing of one in another."""
+    names = ["debian-3.11", "wheel-3.13", "debian-3.11"]
+    first, second, _ = [fetch(name, _fetched) for name in names]
+    if first.root:
+        pytest.skip("this system has no CPython 3.11 of its own, and the one in another root cannot execute what is outside")
+    steps = {}
+    with first.stage() as (here, there):
+        between = compile_native("between.c", os.path.join(here, "between"))
+        os.chmod(between, 0o755)
+
+        class Switching(harness.Interpreter):
+            def command(self, args):
+                script, work = args
+                commands = [second.command([script, work]), [between, *first.command([script, work])]]
+                return [*first.command([script, work]), "0", json.dumps(commands)]
+
+        def collect(work):
+            for number in range(len(names)):
+                with open(os.path.join(work, f"step.{number}.json")) as file:
+                    steps[number] = json.load(file)
+
+        phases = [phase(id, id, "switching.py") for id in ("first", "second")]
+        said = trace(tool, Switching(first.exe), "switching.py", mode=mode, phases=phases, collect=collect)
+    for id in ("first", "second"):
+        told, true = harness.told_of(said, said.pid, id), [calls_of(steps[number], id)[0] for number in range(len(names))]
+        assert len(told) == len(true), (told, true)
+        for number, (ours, theirs) in enumerate(zip(told, true)):
+            for kind in ("rss", "anon"):
+                assert abs(ours[kind] - theirs[kind]) <= harness.TOLERANCE, (id, number, kind, ours, theirs)
+    execs = [record for record in said.of("process", pid=said.pid, event="exec")]
+    assert len(execs) == (4 if mode == "launch" else 3), execs
+    assert [record["name"] for record in execs[-2:]] == ["between", "python3.11"], execs
+    told = said.summary_of(said.pid)["python"]
+    assert told.startswith("3.11."), told
