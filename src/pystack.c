@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acc_text.h"
 #include "pyline.h"
 
 #define MAX_INTERPRETERS 64
@@ -59,41 +60,12 @@ int rt_pystack_threads(const struct rt_pymem *mem, const struct rt_pyoff *off, u
 
 /* ---- texts ---- */
 
-static size_t utf8_put(char *to, uint32_t c)
-{
-	if (c >= 0xd800 && c < 0xe000)
-		c = 0xfffd; /* a lone surrogate */
-	if (c > 0x10ffff)
-		c = 0xfffd;
-	if (c < 0x80) {
-		to[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		to[0] = (char)(0xc0 | c >> 6);
-		to[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		to[0] = (char)(0xe0 | c >> 12);
-		to[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		to[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	to[0] = (char)(0xf0 | c >> 18);
-	to[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	to[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	to[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
-/* A compact str object. Returns 0 with *out owned by the caller, or -errno. NULs within are left out. */
+/* A compact str object. Returns 0 with *out owned by the caller, or -errno. */
 static int get_text(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t str, char **out)
 {
 	uint8_t raw[TEXT_CHARS * 4];
 	uint32_t state, kind;
 	uint64_t chars;
-	size_t n = 0;
 	char *text;
 	int err = get_u64(mem, str + off->str_length, &chars);
 
@@ -110,23 +82,10 @@ static int get_text(const struct rt_pymem *mem, const struct rt_pyoff *off, uint
 	err = chars ? mem->read(mem->ctx, str + (state & STR_ASCII ? off->str_ascii_data : off->str_compact_data), raw, chars * kind) : 0;
 	if (err)
 		return err;
-	text = malloc(chars * 4 + 1);
+	text = malloc(chars * RT_TEXT_CHAR + 1);
 	if (!text)
 		return -ENOMEM;
-	for (size_t i = 0; i < chars; i++) {
-		uint16_t two;
-		uint32_t c = raw[i];
-
-		if (kind == 2) {
-			memcpy(&two, raw + i * 2, sizeof(two));
-			c = two;
-		} else if (kind == 4) {
-			memcpy(&c, raw + i * 4, sizeof(c));
-		}
-		if (c)
-			n += utf8_put(text + n, c);
-	}
-	text[n] = '\0';
+	rt_text_from_str(text, chars * RT_TEXT_CHAR + 1, raw, chars * kind, kind);
 	*out = text;
 	return 0;
 }

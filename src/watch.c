@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acc_text.h"
 #include "log.h"
 #include "procfs.h"
 #include "pytarget.h"
@@ -336,5 +337,16 @@ bool rt_watch_tick(struct rt_watch *w, uint64_t now)
 
 int rt_watch_read_source(struct rt_watch *w, uint32_t pid, const char *file, char **text, size_t *len)
 {
-	return rt_proc_read_file((pid_t)pid, file, text, len);
+	char *path;
+	int err = rt_proc_read_file((pid_t)pid, file, text, len);
+
+	if (err != -ENOENT)
+		return err;
+	path = strdup(file);
+	if (!path)
+		return -ENOMEM;
+	if (rt_text_to_path(path))
+		err = rt_proc_read_file((pid_t)pid, path, text, len);
+	free(path);
+	return err;
 }
