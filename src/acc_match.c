@@ -254,7 +254,7 @@ static bool rt_matching_is(struct rt_matcher *matcher, const struct rt_matching 
 		return rt_phase_names(phase, m->qualname, m->of->file->s);
 	if (!rt_phase_names_last(phase, m->qualname, m->of->file->s))
 		return false;
-	if (matcher->on_plain_name && !fate->by_plain_name && !rt_phase_names(phase, m->qualname, m->of->file->s)) {
+	if (matcher->on_plain_name && !fate->by_plain_name) {
 		fate->by_plain_name = true;
 		matcher->on_plain_name(matcher->ctx, phase, m->qualname, m->of->file->s);
 	}

@@ -14,6 +14,7 @@ RUNS = [
     ("codes.py",),
     ("tasks.py",),
     ("statements.py",),
+    ("names.py", "deleted"),
     ("deep.py",),
     ("churn.py", 0.5),
     ("moments.py", 3, 200),
