@@ -284,7 +284,7 @@ static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shado
 }
 
 /* The first instruction of the copy of the bytecode that a frame runs (free-threaded 3.14 and newer). Copy 0, the main thread's, is in the code object. */
-static RT_APART u64 rt_bytecode_copy(const struct rt_pyoff *po, u64 frame, u64 code)
+static __always_inline u64 rt_bytecode_copy(const struct rt_pyoff *po, u64 frame, u64 code)
 {
 	u64 copies;
 	u32 index = 0;
@@ -296,8 +296,10 @@ static RT_APART u64 rt_bytecode_copy(const struct rt_pyoff *po, u64 frame, u64 c
 }
 
 /* Where in its code a frame is, in bytes from the start. */
-static __always_inline u32 rt_instr_of(const struct rt_pyoff *po, const struct rt_walk_entry *w)
+static __noinline u32 rt_instr_of(const struct rt_pyoff *po, const struct rt_walk_entry *w)
 {
+	if (!po || !w)
+		return 0;
 	if (po->flags & RT_PYOFF_LASTI)
 		return (u32)w->instr << !!(po->flags & RT_PYOFF_LASTI_WORDS);
 	if (po->frame_tlbc)
