@@ -217,7 +217,7 @@ static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, cons
 	if (!bytes)
 		return 0;
 	if (mem->read(mem->ctx, table + off->bytes_data, bytes, size) ||
-	    rt_pyline_find(bytes, size, firstline, (uint32_t)raw->instr, &start, &end))
+	    rt_pyline_find((enum rt_line_format)off->line_format, bytes, size, firstline, (uint32_t)raw->instr, &start, &end))
 		start = 0;
 	free(bytes);
 	return start;

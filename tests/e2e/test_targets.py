@@ -12,6 +12,8 @@ RUNS = [
     ("shapes.py",),
     ("adversary.py",),
     ("codes.py",),
+    ("tasks.py",),
+    ("statements.py",),
     ("deep.py",),
     ("churn.py", 0.5),
     ("moments.py", 3, 200),

@@ -31,7 +31,7 @@ static struct lines find(const uint8_t *table, size_t len, int firstlineno, uint
 	assert_non_null(copy);
 	if (len)
 		memcpy(copy, table, len);
-	lines.err = rt_pyline_find(len ? copy : copy + 1, len, firstlineno, instr, &lines.start, &lines.end);
+	lines.err = rt_pyline_find(RT_LINES_LOCATIONS, len ? copy : copy + 1, len, firstlineno, instr, &lines.start, &lines.end);
 	free(copy);
 	return lines;
 }
