@@ -284,7 +284,7 @@ static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shado
 }
 
 /* The first instruction of the copy of the bytecode that a frame runs (free-threaded 3.14 and newer). Copy 0, the main thread's, is in the code object. */
-static RT_APART u64 rt_bytecode_copy(const struct rt_pyoff *po, u64 frame, u64 code)
+static __always_inline u64 rt_bytecode_copy(const struct rt_pyoff *po, u64 frame, u64 code)
 {
 	u64 copies;
 	u32 index = 0;
@@ -296,8 +296,10 @@ static RT_APART u64 rt_bytecode_copy(const struct rt_pyoff *po, u64 frame, u64 c
 }
 
 /* Where in its code a frame is, in bytes from the start. */
-static __always_inline u32 rt_instr_of(const struct rt_pyoff *po, const struct rt_walk_entry *w)
+static __noinline u32 rt_instr_of(const struct rt_pyoff *po, const struct rt_walk_entry *w)
 {
+	if (!po || !w)
+		return 0;
 	if (po->flags & RT_PYOFF_LASTI)
 		return (u32)w->instr << !!(po->flags & RT_PYOFF_LASTI_WORDS);
 	if (po->frame_tlbc)
@@ -629,8 +631,19 @@ RT_INNER int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *
 struct rt_find {
 	const struct rt_pyoff *po;
 	u64 interp, tstate, fsbase;
-	u32 found;
+	u64 found; /* the best one so far */
 };
+
+/* The innermost frame of a thread state, 0: none. */
+static __always_inline u64 rt_frame_of(const struct rt_pyoff *po, u64 tstate)
+{
+	u64 frame = rt_user_u64(tstate + po->tstate_frame);
+
+	if (frame && (po->flags & RT_PYOFF_CFRAME))
+		frame = rt_user_u64(frame + po->cframe_frame);
+	/* From 3.15 on a thread state that runs nothing has a frame all the same, which is part of it. */
+	return po->version >= 0x30f && frame - tstate < 65536 ? 0 : frame;
+}
 
 static long rt_find_step(u32 i, struct rt_find *f)
 {
@@ -643,9 +656,15 @@ static long rt_find_step(u32 i, struct rt_find *f)
 		f->tstate = rt_user_u64(f->interp + po->interp_threads_head);
 		return 0;
 	}
+	/* A thread that runs code of a subinterpreter has a state in each interpreter; those with frames run, or wait for one of a newer interpreter, which
+	 * comes first in the list. */
 	if (rt_user_u64(f->tstate + po->tstate_thread_id) == f->fsbase) {
-		f->found = 1;
-		return 1;
+		bool runs = rt_frame_of(po, f->tstate) != 0;
+
+		if (runs || !f->found)
+			f->found = f->tstate;
+		if (runs)
+			return 1;
 	}
 	f->tstate = rt_user_u64(f->tstate + po->tstate_next);
 	return 0;
@@ -673,6 +692,7 @@ __noinline int rt_find_steps(u32 thread, u32 pyoff)
 	f.interp = t->find_interp;
 	f.tstate = t->find_tstate;
 	f.fsbase = t->find_fsbase;
+	f.found = t->find_found;
 	for (u32 i = 0; i < RT_FIND_BATCH && !stop; i++)
 		stop = rt_find_step(i, &f);
 	t->find_interp = f.interp;
@@ -692,7 +712,6 @@ static __always_inline void rt_find_loop(struct rt_thread *t, struct rt_space *s
 	for (u32 i = 0; i < RT_FIND_STEPS / RT_FIND_BATCH; i++)
 		if (rt_find_steps(thread, pyoff))
 			break;
-	f->tstate = t->find_tstate;
 	f->found = t->find_found;
 }
 
@@ -710,17 +729,20 @@ RT_GLOBAL u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const stru
 	f.interp = rt_user_u64(s->runtime + po->runtime_interp_head);
 	if (!f.interp)
 		return 0;
+	t->interp_head = f.interp;
+	t->many = rt_user_u64(f.interp + po->interp_next) != 0;
 	head = rt_user_u64(f.interp + po->interp_threads_head);
-	if (!head)
+	if (!head && !t->many)
 		return 0;
-	/* New thread states go to the head of the list: as long as that is the same one, there is none for this thread. */
-	if (head == t->none_head && rt_user_u64(head + po->tstate_thread_id) == t->none_head_thread)
+	/* New thread states go to the head of the list: as long as that is the same one, there is none for this thread. A subinterpreter that runs nothing may have
+	 * none at all. */
+	if (!t->many && head == t->none_head && rt_user_u64(head + po->tstate_thread_id) == t->none_head_thread)
 		return 0;
 	f.tstate = head;
 	rt_find_loop(t, s, &f);
 	if (f.found) {
-		t->tstate = f.tstate;
-		return f.tstate;
+		t->tstate = f.found;
+		return f.found;
 	}
 	t->none_head = head;
 	t->none_head_thread = rt_user_u64(head + po->tstate_thread_id);
@@ -733,6 +755,9 @@ static RT_APART u64 rt_current_frame(struct rt_thread *t, struct rt_space *s, co
 	u64 *bytes = t->tstate_bytes, at = 0;
 	u32 o_frame = po->tstate_frame, o_id = po->tstate_thread_id, base = o_frame & ~7u;
 
+	/* Of several interpreters any can have the running frame now. Whether another one has come is asked now and then: making one takes hundreds of changes. */
+	if (t->many || (!(++t->looks & 7) && t->tstate && rt_user_u64(s->runtime + po->runtime_interp_head) != t->interp_head))
+		t->tstate = 0;
 	if (t->tstate && (o_id < base || o_id - base > RT_TSTATE_BYTES - 8)) { /* up to 3.10 */
 		if (rt_user_u64(t->tstate + o_id) == fsbase || rt_tstate_find(t, s, po, fsbase))
 			return rt_user_u64(t->tstate + o_frame);

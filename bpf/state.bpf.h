@@ -228,6 +228,9 @@ struct rt_thread {
 	u32 told;     /* its THREAD record was sent (split counters: after all threads of its process are known) */
 	u64 seen_ns;  /* last look */
 	u64 tstate;
+	u64 interp_head;     /* the newest interpreter when that was found */
+	u32 many;	     /* there were several then (subinterpreters) */
+	u32 looks;
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
 	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */

@@ -212,3 +212,17 @@ def test_exec_from_one_interpreter_to_another(tool, _fetched, compile_native, mo
     assert [record["name"] for record in execs[-2:]] == ["between", "python3.11"], execs
     told = said.summary_of(said.pid)["python"]
     assert told.startswith("3.11."), told
+
+
+# ---- subinterpreters ----
+
+
+@pytest.mark.parametrize("name", ["debian-3.11", "wheel-3.12", "debian-3.13", "debian-3.14", "wheel-3.15"])
+def test_subinterpreters(tool, _fetched, name):
+    """One thread that goes from one interpreter to another and back."""
+    phases = [phase("outside", "outside", "subinterpreters.py")]
+    phases += [phase(f"inside_{which}", f"inside_{which}", f"sub_{which}.py") for which in ("one", "two")]
+    said = trace(tool, fetch(name, _fetched), "subinterpreters.py", phases=phases)
+    compare(said, said.truth, ["outside", "inside_one", "inside_two"], what=name)
+    for id, calls in (("outside", 4), ("inside_one", 2), ("inside_two", 2)):
+        assert len(said.of("phase", pid=said.pid, phase=id)) == calls, id
