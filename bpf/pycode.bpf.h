@@ -251,7 +251,10 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 		bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX), rt_upto(fl, RT_FILENAME_MAX), (void *)f->data);
 	flags |= RT_CODE_TABLE_ABSENT;
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
-		n = rt_user_u64(c->linetable + po->bytes_size);
+		/* An empty one is one too: an lnotab has nothing to say of a function on one line. */
+		n = 0;
+		if (!bpf_probe_read_user(&n, sizeof(n), (void *)(c->linetable + po->bytes_size)) && !n)
+			flags &= ~RT_CODE_TABLE_ABSENT;
 		tl = n > RT_LINETABLE_MAX ? RT_LINETABLE_MAX : n;
 		if (n && !bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX) + rt_upto(fl, RT_FILENAME_MAX), rt_upto(tl, RT_LINETABLE_MAX),
 					      (void *)(c->linetable + po->bytes_data))) {

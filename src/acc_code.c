@@ -20,7 +20,7 @@ int rt_code_line(const struct rt_code *code, uint32_t instr)
 {
 	int start = 0, end = 0;
 
-	if (!code->table || rt_pyline_find(rt_pyline_format(code->pyversion), code->table, code->table_len, code->firstlineno, instr, &start, &end))
+	if (!code->has_table || rt_pyline_find(rt_pyline_format(code->pyversion), code->table, code->table_len, code->firstlineno, instr, &start, &end))
 		return 0;
 	return start;
 }
@@ -129,7 +129,7 @@ static struct rt_code *rt_code_known(const struct rt_codes *codes, const struct 
 	for (; code; code = code->next) {
 		if (code->hash == like->hash && code->qualname == like->qualname && code->file == like->file &&
 		    code->firstlineno == like->firstlineno && code->image == like->image &&
-		    code->pyversion == like->pyversion && code->table_len == like->table_len &&
+		    code->pyversion == like->pyversion && code->has_table == like->has_table && code->table_len == like->table_len &&
 		    (!like->table_len || !memcmp(code->table, key->table, like->table_len)))
 			return code;
 	}
@@ -200,6 +200,7 @@ static struct rt_code *rt_code_get(struct rt_codes *codes, const struct rt_rec_c
 			like->image = rec->h.image;
 		if (key.source || codes->want_tables)
 			like->table_len = rt_code_table_len(rec);
+		like->has_table = (key.source || codes->want_tables) && !(rec->flags & RT_CODE_TABLE_ABSENT);
 		rt_code_hash(&key);
 		code = rt_code_known(codes, &key);
 		if (!code)

@@ -23,9 +23,9 @@ class Row(collections.namedtuple("Row", "name version qualname lines")):
 
 
 ROWS = [
-    Row("wheel-3.8", "3.8", False, False),
-    Row("debian-3.9", "3.9", False, False),
-    Row("wheel-3.10", "3.10", False, False),
+    Row("wheel-3.8", "3.8", False, True),
+    Row("debian-3.9", "3.9", False, True),
+    Row("wheel-3.10", "3.10", False, True),
     Row("debian-3.11", "3.11.2", True, True),
     Row("wheel-3.12", "3.12", True, True),
     Row("debian-3.13", "3.13", True, True),

@@ -108,6 +108,17 @@ static void test_module(void **state)
 	kit_free(k);
 }
 
+/* A function on one line has an empty lnotab, which is a table all the same. */
+static void test_empty_lnotab(void **state)
+{
+	struct kit *k = old_kit(0x309, "class EngineCore:\n    def __init__(self): executor_class()\n");
+	uint32_t base = kit_base(k, 1);
+
+	(void)state;
+	assert_string_equal(path_of(k, base, init_at(k, 2, NULL, 0)), "engine/executor");
+	kit_free(k);
+}
+
 /* A line table of the largest size was cut: what lies beyond it is in no statement. */
 static void test_cut_lnotab(void **state)
 {
@@ -138,6 +149,7 @@ int main(void)
 		cmocka_unit_test(test_whole_names_are_not_touched),
 		cmocka_unit_test(test_last_part),
 		cmocka_unit_test(test_module),
+		cmocka_unit_test(test_empty_lnotab),
 		cmocka_unit_test(test_cut_lnotab),
 	};
 
