@@ -260,6 +260,8 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 				flags |= RT_CODE_TABLE_CUT;
 		} else {
 			tl = 0;
+			if (!n && po->line_format == RT_LINES_LNOTAB) /* empty: all is on the first line */
+				flags &= ~RT_CODE_TABLE_ABSENT;
 		}
 	}
 	size = (sizeof(*r) + ql + fl + tl + 7) & ~7u;

@@ -210,9 +210,11 @@ static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, cons
 	int start = 0, end = 0;
 	uint8_t *bytes;
 
-	if (raw->instr > UINT32_MAX || off->line_format != RT_LINES_LOCATIONS || get_u64(mem, raw->code + off->code_linetable, &table) ||
-	    get_u64(mem, table + off->bytes_size, &size) || !size || size > TABLE_BYTES)
+	if (raw->instr > UINT32_MAX || get_u64(mem, raw->code + off->code_linetable, &table) ||
+	    get_u64(mem, table + off->bytes_size, &size) || size > TABLE_BYTES)
 		return 0;
+	if (!size) /* an empty table up to 3.9: all is on the first line */
+		return off->line_format == RT_LINES_LNOTAB ? firstline : 0;
 	bytes = malloc(size);
 	if (!bytes)
 		return 0;

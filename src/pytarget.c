@@ -556,6 +556,7 @@ static int rt_file_shared(struct rt_elf *exe, char *const *env, struct rt_pytarg
 		return code;
 	rt_target_adopt(out, &py);
 	memcpy(out->open_path, out->path, sizeof(out->open_path));
+	out->may_come = false;
 	return rt_file_newer(out);
 }
 
