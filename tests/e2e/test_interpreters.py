@@ -5,6 +5,8 @@ by attach, and 200 stacks that the target wrote down itself."""
 import collections
 import json
 import os
+import re
+import shutil
 import subprocess
 
 import pytest
@@ -204,3 +206,62 @@ def test_subinterpreters(tool, _fetched, name):
     compare(said, said.truth, ["outside", "inside_one", "inside_two"], what=name)
     for id, calls in (("outside", 4), ("inside_one", 2), ("inside_two", 2)):
         assert len(said.of("phase", pid=said.pid, phase=id)) == calls, id
+
+
+# ---- interpreters without symbols ----
+
+# As strip would: nothing looks these up in the interpreter any more. (Extension modules that need them are not used here.)
+NAMELESS = {b"\0_PyRuntime\0": b"\0_PyRuntimx\0", b"\0Py_Version\0": b"\0Py_Versiox\0"}
+
+
+def trace_nameless(tool, interpreter):
+    """Two phases, functions of a small program."""
+    steps = []
+
+    def collect(work):
+        with open(os.path.join(work, "step.0.json")) as file:
+            steps.append(json.load(file))
+
+    phases = [phase(id, id, "switching.py") for id in ("first", "second")]
+    said = trace(tool, interpreter, "switching.py", 0, "[]", mode="attach", phases=phases, collect=collect)
+    compare(said, steps[0], ["first", "second"])
+    return said
+
+
+def test_stripped_by_its_debug_offsets(tool, _fetched, directory):
+    nameless = spoilt_copy(fetch("wheel-3.14", _fetched), os.path.join(directory, "copy"), NAMELESS)
+    said = trace_nameless(tool, nameless)
+    assert said.summary_of(said.pid)["python"].startswith("3.14.")
+
+
+def test_symbols_of_a_debug_file(tool, _fetched, directory):
+    """3.12 has no debug offsets; its symbols come from a file that is found by the build-id. It is installed for the test, and is what
+    objcopy makes of the interpreter."""
+    if not shutil.which("objcopy"):
+        pytest.skip("objcopy is not installed")
+    interpreter = fetch("wheel-3.12", _fetched)
+    sections, symbols, notes = (
+        subprocess.run([command, flag, interpreter.exe], capture_output=True, text=True, check=True).stdout
+        for command, flag in (("readelf", "-SW"), ("nm", "-D"), ("readelf", "-n"))
+    )
+    at = {name: int(address, 16) for name, address in re.findall(r"\] (\.\S+) +\w+ +([0-9a-f]{16}) ", sections)}
+    value = {name: int(address, 16) for address, name in re.findall(r"^([0-9a-f]{16}) \w (\w+)$", symbols, re.M)}
+    build_id = re.search(r"Build ID: ([0-9a-f]+)", notes).group(1)
+    add = [
+        f"--add-symbol={name}={section}:{value[name] - at[section]:#x},global,object"
+        for name, section in (("_PyRuntime", ".PyRuntime"), ("Py_Version", ".rodata"))
+    ]
+    nameless = spoilt_copy(interpreter, os.path.join(directory, "copy"), NAMELESS)
+    folder = f"/usr/lib/debug/.build-id/{build_id[:2]}"
+    path = os.path.join(folder, build_id[2:] + ".debug")
+    assert not os.path.exists(path)
+    made = not os.path.isdir(folder)
+    os.makedirs(folder, exist_ok=True)
+    try:
+        subprocess.run(["objcopy", "--only-keep-debug", *add, interpreter.exe, path], check=True)
+        said = trace_nameless(tool, nameless)
+        assert said.summary_of(said.pid)["python"].startswith("3.12.")
+    finally:
+        os.unlink(path)
+        if made:
+            os.rmdir(folder)
