@@ -3,6 +3,8 @@
 by attach, and 200 stacks that the target wrote down itself."""
 
 import collections
+import contextlib
+import glob
 import json
 import os
 import re
@@ -265,3 +267,47 @@ def test_symbols_of_a_debug_file(tool, _fetched, directory):
         os.unlink(path)
         if made:
             os.rmdir(folder)
+
+
+LIBPYTHON = "libpython3.11.so.1.0"
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["there", "deleted"])
+def test_two_libpythons(tool, directory, compile_native, gone):
+    """The one with a live interpreter counts, also when its file was deleted meanwhile. The idle one is a copy under another name."""
+    library = next((path for path in glob.glob(f"/usr/lib/*/{LIBPYTHON}")), None)
+    if not library:
+        pytest.skip(f"no {LIBPYTHON} here (Debian: libpython3.11)")
+    embed = compile_native("embed.c", os.path.join(directory, "embed"), "-ldl")
+    names = [LIBPYTHON.replace("11", "xx"), LIBPYTHON]
+    with open(library, "rb") as file:
+        data = file.read()
+    for name in names:
+        with open(os.path.join(directory, name), "wb") as file:
+            file.write(data.replace(LIBPYTHON.encode(), name.encode()))
+
+    class Embedded(harness.Interpreter):
+        def command(self, args):
+            return [self.exe, *(os.path.join(directory, name) for name in names), "-B", *args]
+
+    phases = [phase(id, id, "switching.py") for id in ("first", "second")]
+    # Attached to when both are loaded; its files may be gone by then.
+    with Embedded(embed).stage() as stage, contextlib.closing(
+        harness.Target(Embedded(embed), stage, "switching.py", ["0", "[]"])
+    ) as target:
+        profile = harness.write_profile(os.path.join(tool.directory, "profile.yaml"), phases)
+        target.start()
+        assert target.next_stop(target.process) == "start", target.output()
+        for name in names if gone else ():
+            os.unlink(os.path.join(directory, name))
+        tool.start(["-p", target.pid], None, profile)
+        tool.wait_attached([target.pid])
+        target.go()
+        target.serve(target.process)
+        tool.wait()
+        said = tool.said(target)
+        with open(os.path.join(target.here, "step.0.json")) as file:
+            truth = json.load(file)
+    harness.check_conservation(said)
+    compare(said, truth, ["first", "second"])
+    assert said.summary_of(said.pid)["python"].startswith("3.11.")
