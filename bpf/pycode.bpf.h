@@ -251,7 +251,7 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 		bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX), rt_upto(fl, RT_FILENAME_MAX), (void *)f->data);
 	flags |= RT_CODE_TABLE_ABSENT;
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
-		/* An empty one is one too: an lnotab has nothing to say of a function on one line. */
+		/* An empty one is one too: an lnotab has nothing to say of a function on one line. One that cannot be read is none. */
 		n = 0;
 		if (!bpf_probe_read_user(&n, sizeof(n), (void *)(c->linetable + po->bytes_size)) && !n)
 			flags &= ~RT_CODE_TABLE_ABSENT;

@@ -659,7 +659,7 @@ static long rt_find_step(u32 i, struct rt_find *f)
 	/* A thread that runs code of a subinterpreter has a state in each interpreter; those with frames run, or wait for one of a newer interpreter, which
 	 * comes first in the list. */
 	if (rt_user_u64(f->tstate + po->tstate_thread_id) == f->fsbase) {
-		bool runs = rt_frame_of(po, f->tstate) != 0;
+		u32 runs = rt_frame_of(po, f->tstate) != 0;
 
 		if (runs || !f->found)
 			f->found = f->tstate;

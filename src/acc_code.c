@@ -20,7 +20,7 @@ int rt_code_line(const struct rt_code *code, uint32_t instr)
 {
 	int start = 0, end = 0;
 
-	if (!code->has_table || rt_pyline_find(rt_pyline_format(code->pyversion), code->table, code->table_len, code->firstlineno, instr, &start, &end))
+	if (!code->table || rt_pyline_find(rt_pyline_format(code->pyversion), code->table, code->table_len, code->firstlineno, instr, &start, &end))
 		return 0;
 	return start;
 }
@@ -109,6 +109,18 @@ static uint32_t rt_code_table_len(const struct rt_rec_code *rec)
 	return rec->table_len - (cut && rec->table_len && rec->table_len % 2 == 0);
 }
 
+/* A table up to 3.9 can be empty, which says that all is on the first line, as does a pair of zeros. */
+static void rt_code_table(const struct rt_rec_code *rec, struct rt_code_key *key)
+{
+	static const uint8_t nothing[2];
+
+	key->like.table_len = rt_code_table_len(rec);
+	if (rec->table_len || rec->flags & RT_CODE_TABLE_ABSENT || rt_pyline_format(rec->pyversion) != RT_LINES_LNOTAB)
+		return;
+	key->table = nothing;
+	key->like.table_len = sizeof(nothing);
+}
+
 static void rt_code_hash(struct rt_code_key *key)
 {
 	struct rt_code *like = &key->like;
@@ -129,7 +141,7 @@ static struct rt_code *rt_code_known(const struct rt_codes *codes, const struct 
 	for (; code; code = code->next) {
 		if (code->hash == like->hash && code->qualname == like->qualname && code->file == like->file &&
 		    code->firstlineno == like->firstlineno && code->image == like->image &&
-		    code->pyversion == like->pyversion && code->has_table == like->has_table && code->table_len == like->table_len &&
+		    code->pyversion == like->pyversion && code->table_len == like->table_len &&
 		    (!like->table_len || !memcmp(code->table, key->table, like->table_len)))
 			return code;
 	}
@@ -199,8 +211,7 @@ static struct rt_code *rt_code_get(struct rt_codes *codes, const struct rt_rec_c
 		if (key.source)
 			like->image = rec->h.image;
 		if (key.source || codes->want_tables)
-			like->table_len = rt_code_table_len(rec);
-		like->has_table = (key.source || codes->want_tables) && !(rec->flags & RT_CODE_TABLE_ABSENT);
+			rt_code_table(rec, &key);
 		rt_code_hash(&key);
 		code = rt_code_known(codes, &key);
 		if (!code)

@@ -21,7 +21,7 @@ struct rt_code {
 	struct rt_code *next; /* of the same hash bucket */
 	struct rt_text *qualname, *file;
 	struct rt_match *match; /* NULL: no phase names it */
-	uint8_t *table;		/* line table, NULL: empty or not kept */
+	uint8_t *table;		/* line table, NULL: not kept */
 	uint64_t hash;
 	uint32_t table_len;
 	uint32_t refs;
@@ -31,7 +31,6 @@ struct rt_code {
 	/* hash of what does not depend on the image: the same code in the next generation of the trie */
 	uint32_t id;
 	uint16_t pyversion;
-	bool has_table; /* which may be empty */
 };
 
 /* All zero, but for the first three, is an empty table. */

@@ -115,6 +115,56 @@ static int rt_pybin_layout(struct rt_elf *elf, uint32_t hex, uint64_t runtime, s
 	return code;
 }
 
+#define RT_SEARCH_MAX (16u << 20) /* bytes of initialised data: no interpreter has more */
+#define RT_SEARCH_BLOCK 65536u
+
+/* Without symbols: from 3.13 on _PyRuntime begins with a cookie, and what follows has to be the layout of a version that it states itself. Returns 0 with both symbols as
+ * they would be (the version stands in the layout), 1: not found, or -errno. */
+static int rt_pybin_search_load(struct rt_elf *elf, const struct rt_elf_load *load, struct rt_elf_symbol *sym)
+{
+	uint8_t block[RT_SEARCH_BLOCK + 8], debug[RT_PYOFF_DEBUG_LEN];
+	struct rt_pyoff off;
+	char why[256];
+
+	for (uint64_t at = 0; at + 16 <= load->filesz; at += RT_SEARCH_BLOCK) {
+		uint64_t left = load->filesz - at;
+		size_t n = left < sizeof(block) ? left : sizeof(block);
+		const uint8_t *hit = block;
+		int code = rt_elf_read_vaddr(elf, load->vaddr + at, block, n);
+
+		if (code)
+			return code;
+		while ((hit = memmem(hit, n - (size_t)(hit - block), "xdebugpy", 8))) {
+			uint64_t vaddr = load->vaddr + at + (uint64_t)(hit - block);
+
+			hit++;
+			if (vaddr % 8 || rt_elf_read_vaddr(elf, vaddr, debug, sizeof(debug)) ||
+			    rt_pyoff_from_debug(debug, sizeof(debug), &off, why, sizeof(why)))
+				continue;
+			sym[RT_SYM_RUNTIME].found = sym[RT_SYM_VERSION].found = true;
+			sym[RT_SYM_RUNTIME].value = vaddr;
+			sym[RT_SYM_VERSION].value = vaddr + 8;
+			return 0;
+		}
+	}
+	return 1;
+}
+
+static int rt_pybin_search(struct rt_elf *elf, struct rt_elf_symbol *sym)
+{
+	uint64_t total = 0;
+	int code = 1;
+
+	for (size_t i = 0; i < elf->n_loads; i++)
+		total += elf->load[i].flags & PF_W ? elf->load[i].filesz : 0;
+	if (total > RT_SEARCH_MAX)
+		return 1;
+	for (size_t i = 0; i < elf->n_loads && code == 1; i++)
+		if (elf->load[i].flags & PF_W)
+			code = rt_pybin_search_load(elf, &elf->load[i], sym);
+	return code;
+}
+
 /* _PyRuntime has to lie in a segment; how large it really is, only the layout's author knows. */
 static bool rt_pybin_is_mapped(const struct rt_elf *elf, uint64_t vaddr)
 {
@@ -189,8 +239,11 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 
 	if (code)
 		return code;
-	if (!sym[RT_SYM_RUNTIME].found)
-		return 1;
+	if (!sym[RT_SYM_RUNTIME].found && (code = rt_pybin_search(elf, sym)) != 0) {
+		if (code < 0)
+			snprintf(err, errlen, "%s: cannot read its data: %s", elf->name, strerror(-code));
+		return code;
+	}
 	py.runtime_vaddr = sym[RT_SYM_RUNTIME].value;
 	code = rt_pybin_version(elf, &sym[RT_SYM_VERSION], &sym[RT_SYM_RUNTIME], &py.bin.version_hex, err, errlen);
 	if (!code)

@@ -172,10 +172,12 @@ static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, cons
 	if (raw->instr > UINT32_MAX || get_u64(mem, raw->code + off->code_linetable, &table) ||
 	    get_u64(mem, table + off->bytes_size, &size) || size > TABLE_BYTES)
 		return 0;
-	bytes = malloc(size ? size : 1); /* an lnotab may be empty */
+	if (!size) /* an empty table up to 3.9: all is on the first line */
+		return off->line_format == RT_LINES_LNOTAB ? firstline : 0;
+	bytes = malloc(size);
 	if (!bytes)
 		return 0;
-	if ((size && mem->read(mem->ctx, table + off->bytes_data, bytes, size)) ||
+	if (mem->read(mem->ctx, table + off->bytes_data, bytes, size) ||
 	    rt_pyline_find((enum rt_line_format)off->line_format, bytes, size, firstline, (uint32_t)raw->instr, &start, &end))
 		start = 0;
 	free(bytes);

@@ -91,6 +91,34 @@ static int rt_libs_collect(void *ctx, const struct rt_proc_map *map)
 	return 0;
 }
 
+/* Reads the interpreter in a file of a process; where its symbols were stripped away, with those that are installed apart, in the process's root or in ours. */
+static int rt_target_bin(pid_t pid, struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *py, char *err, size_t errlen)
+{
+	struct rt_elf *elf = lib ? lib : exe, debug;
+	char path[256] = "/usr/lib/debug/.build-id/";
+	size_t n = strlen(path);
+	int code = rt_pybin_read(exe, lib, py, err, errlen);
+
+	if (code != 1 || elf->build_id_len < 2 || elf->build_id_len > 64)
+		return code;
+	for (size_t i = 0; i < elf->build_id_len; i++)
+		n += (size_t)snprintf(path + n, sizeof(path) - n, "%02x%s", elf->build_id[i], i ? "" : "/");
+	snprintf(path + n, sizeof(path) - n, ".debug");
+	for (int ours = 0; ours < 2 && code == 1; ours++) {
+		int fd = ours ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : rt_proc_open(pid, path);
+
+		if (fd < 0)
+			continue;
+		if (!rt_elf_open_debug(&debug, fd, path, elf, err, errlen)) {
+			elf->debug = &debug;
+			code = rt_pybin_read(exe, lib, py, err, errlen);
+			elf->debug = NULL;
+		}
+		close(fd);
+	}
+	return code;
+}
+
 /* Opens the very file that is mapped. map_files needs no path, so a deleted file works too, but more privilege than the
  * path needs; the path may lead to another file by now, so that is checked. */
 static int rt_lib_open(pid_t pid, const struct rt_lib *lib, char *open_path, size_t len)
@@ -117,6 +145,15 @@ static int rt_lib_open(pid_t pid, const struct rt_lib *lib, char *open_path, siz
 		return fd;
 	close(fd);
 	return code;
+}
+
+static int rt_target_memory(void *ctx, uint64_t addr, void *buf, size_t len)
+{
+	pid_t pid = *(pid_t *)ctx;
+	struct iovec to = {buf, len}, from = {(void *)(uintptr_t)addr, len};
+	ssize_t n = process_vm_readv(pid, &to, 1, &from, 1, 0);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
 }
 
 struct rt_bias {
@@ -167,7 +204,7 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	}
 	code = rt_elf_open(&elf, fd, lib->path, err, errlen);
 	if (!code)
-		code = rt_pybin_read(exe, &elf, &py, err, errlen);
+		code = rt_target_bin(pid, exe, &elf, &py, err, errlen);
 	else if (code == -ENOEXEC)
 		code = 1; /* only its name is a library's */
 	close(fd);
@@ -188,6 +225,48 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	return 0;
 }
 
+/* Has the interpreter begun to live in this process? */
+static bool rt_target_lives(pid_t pid, const struct rt_pytarget *t)
+{
+	uint64_t interp = 0;
+
+	return !rt_target_memory(&pid, t->runtime_addr + t->off.runtime_interp_head, &interp, sizeof(interp)) && interp;
+}
+
+/* Of several libpythons the one whose interpreter lives; while none does, the first one that could be used. Of one that cannot be used is told if there is no other. */
+static int rt_libs_choose(pid_t pid, struct rt_elf *exe, const struct rt_libs *libs, struct rt_pytarget *out, char *err, size_t errlen)
+{
+	struct rt_pytarget *try = malloc(sizeof(*try));
+	char why[512];
+	int result = 1;
+
+	if (!try) {
+		snprintf(err, errlen, "process %d: no memory to read its mappings", pid);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < libs->n; i++) {
+		int code;
+		bool lives;
+
+		*try = *out;
+		code = rt_lib_try(pid, exe, &libs->lib[i], try, why, sizeof(why));
+		if (code < 0 && result == 1) {
+			snprintf(err, errlen, "%s", why);
+			result = code;
+		}
+		if (code)
+			continue;
+		lives = rt_target_lives(pid, try);
+		if (lives || result)
+			*out = *try;
+		result = 0;
+		if (lives)
+			break;
+	}
+	free(try);
+	return result;
+}
+
 static int rt_target_shared(pid_t pid, struct rt_elf *exe, struct rt_pytarget *out, char *err, size_t errlen)
 {
 	struct rt_libs *libs = calloc(1, sizeof(*libs));
@@ -204,8 +283,8 @@ static int rt_target_shared(pid_t pid, struct rt_elf *exe, struct rt_pytarget *o
 		snprintf(err, errlen, "process %d: cannot read its mappings: %s", pid, strerror(-code));
 	else
 		code = 1;
-	for (size_t i = 0; code == 1 && i < libs->n; i++)
-		code = rt_lib_try(pid, exe, &libs->lib[i], out, err, errlen);
+	if (code == 1)
+		code = rt_libs_choose(pid, exe, libs, out, err, errlen);
 	out->may_come = code == 1 && (libs->n || !rt_pybin_needed(exe, name, sizeof(name)));
 	free(libs);
 	return code;
@@ -226,7 +305,7 @@ static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struc
 		return code;
 	if (!rt_elf_exec_vaddr(&exe, &exec_vaddr))
 		out->load_bias = st->start_code - exec_vaddr;
-	code = rt_pybin_read(&exe, NULL, &py, err, errlen);
+	code = rt_target_bin(pid, &exe, NULL, &py, err, errlen);
 	if (code == 1)
 		return rt_target_shared(pid, &exe, out, err, errlen);
 	if (code)
@@ -236,15 +315,6 @@ static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struc
 	rt_path_set(out->path, sizeof(out->path), out->exe);
 	snprintf(out->open_path, sizeof(out->open_path), "/proc/%d/exe", pid);
 	return 0;
-}
-
-static int rt_target_memory(void *ctx, uint64_t addr, void *buf, size_t len)
-{
-	pid_t pid = *(pid_t *)ctx;
-	struct iovec to = {buf, len}, from = {(void *)(uintptr_t)addr, len};
-	ssize_t n = process_vm_readv(pid, &to, 1, &from, 1, 0);
-
-	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
 }
 
 /* The layout against the process's own frames. One that is known is believed while there are none, or where they may not be read; a newer one is not. */
@@ -556,6 +626,7 @@ static int rt_file_shared(struct rt_elf *exe, char *const *env, struct rt_pytarg
 		return code;
 	rt_target_adopt(out, &py);
 	memcpy(out->open_path, out->path, sizeof(out->open_path));
+	out->may_come = false;
 	return rt_file_newer(out);
 }
 

@@ -5,7 +5,6 @@ The kernel's page-table walk (/proc/self/smaps_rollup) is read at the edges of e
 beforehand; the text is parsed when the work is done. Reading it that way changes no page, which `Truth.check_quiet`
 proves in each run."""
 
-import ctypes
 import gc
 import json
 import mmap
@@ -167,4 +166,6 @@ def open_target(work, slots=2048):
 
 
 def set_comm(name):
+    import ctypes  # not everywhere
+
     ctypes.CDLL(None).prctl(15, ctypes.c_char_p(name.encode()), 0, 0, 0)  # PR_SET_NAME
