@@ -553,14 +553,21 @@ static bool rt_is_simple(const char *text)
 	return *text != '@';
 }
 
-/* Is `word` a word of the text? In a string it counts as well. */
+/* Is `word` a word of the text, outside of strings? */
 static bool rt_has_word(const char *text, const char *word)
 {
-	size_t len = strlen(word);
+	size_t len = strlen(word), n;
 
-	for (const char *at = text; (at = strstr(at, word)); at += len) {
-		if ((at == text || !rt_is_word(at[-1])) && !rt_is_word(at[len]))
+	while (*text) {
+		for (n = 0; rt_is_word(text[n]);)
+			n++;
+		if (n == len && !strncmp(text, word, len))
 			return true;
+		text += n;
+		if (*text == '"' || *text == '\'')
+			text = rt_after_string(text);
+		else if (!n)
+			text++;
 	}
 	return false;
 }

@@ -48,18 +48,11 @@ static void read_source(struct truth *t)
 		return;
 	}
 	snprintf(t->path, sizeof(t->path), "%.*s", (int)strcspn(t->text + used, "\n"), t->text + used);
-	source = malloc(len + 1);
 	rt_logical_lines_free(&t->lines);
 	t->line = 0;
 	/* A block of the text's own size: the sanitizer sees each byte read beyond it. */
-	t->broken = !source || fread(source, 1, len + 1, t->in) != len + 1 || source[len] != '\n';
-	if (!t->broken) {
-		char *copy = malloc(len ? len : 1);
-
-		memcpy(copy, source, len);
-		t->broken = rt_pysource_split(copy, len, &t->lines) != 0;
-		free(copy);
-	}
+	source = malloc(len ? len : 1);
+	t->broken = !source || fread(source, 1, len, t->in) != len || fgetc(t->in) != '\n' || rt_pysource_split(source, len, &t->lines) != 0;
 	free(source);
 	t->sources++;
 }
