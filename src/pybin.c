@@ -259,3 +259,19 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 	*out = py;
 	return 0;
 }
+
+int rt_pybin_at(struct rt_elf *exe, struct rt_elf *lib, uint64_t runtime, uint32_t version_hex, const struct rt_pyoff *off, struct rt_pybin *out,
+		char *err, size_t errlen)
+{
+	struct rt_elf_symbol sym[RT_SYMS] = {[RT_SYM_RUNTIME] = {.found = true, .value = runtime}};
+	struct rt_pybin py = {.runtime_vaddr = runtime, .off = *off};
+	int code;
+
+	py.bin.version_hex = version_hex;
+	code = rt_pybin_place(exe, lib, sym, &py.bin, err, errlen);
+	if (code)
+		return code;
+	rt_pyoff_version_text(version_hex, py.version, sizeof(py.version));
+	*out = py;
+	return 0;
+}

@@ -15,6 +15,7 @@
 #include "procfs.h"
 #include "pycheck.h"
 #include "pyoff.h"
+#include "pysearch.h"
 
 #define RT_MAX_LIBS 8
 #define RT_MAX_SCRIPTS 5 /* as the kernel */
@@ -119,6 +120,43 @@ static int rt_target_bin(pid_t pid, struct rt_elf *exe, struct rt_elf *lib, stru
 	return code;
 }
 
+static int rt_target_memory(void *ctx, uint64_t addr, void *buf, size_t len)
+{
+	pid_t pid = *(pid_t *)ctx;
+	struct iovec to = {buf, len}, from = {(void *)(uintptr_t)addr, len};
+	ssize_t n = process_vm_readv(pid, &to, 1, &from, 1, 0);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+static bool rt_is_called_python(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return strstr(name ? name : path, "python");
+}
+
+/* And where that is not installed either and there are no debug offsets, in memory. Only of files that are called as Pythons are: this is dear. */
+static int rt_target_search(pid_t pid, struct rt_elf *exe, struct rt_elf *lib, uint64_t bias, struct rt_pybin *py, char *err, size_t errlen)
+{
+	struct rt_elf *elf = lib ? lib : exe;
+	struct rt_pymem mem = {rt_target_memory, &pid};
+	struct rt_pysearch_area area[RT_ELF_MAX_PHDRS];
+	struct rt_pyoff off;
+	uint64_t runtime;
+	uint32_t hex;
+	size_t n = 0;
+	int code;
+
+	if (!rt_is_called_python(elf->name))
+		return 1;
+	for (size_t i = 0; i < elf->n_loads; i++)
+		if (elf->load[i].flags & PF_W)
+			area[n++] = (struct rt_pysearch_area){bias + elf->load[i].vaddr, elf->load[i].memsz};
+	code = rt_pysearch(&mem, area, n, &runtime, &hex, &off);
+	return code ? 1 : rt_pybin_at(exe, lib, runtime - bias, hex, &off, py, err, errlen);
+}
+
 /* Opens the very file that is mapped. map_files needs no path, so a deleted file works too, but more privilege than the
  * path needs; the path may lead to another file by now, so that is checked. */
 static int rt_lib_open(pid_t pid, const struct rt_lib *lib, char *open_path, size_t len)
@@ -145,15 +183,6 @@ static int rt_lib_open(pid_t pid, const struct rt_lib *lib, char *open_path, siz
 		return fd;
 	close(fd);
 	return code;
-}
-
-static int rt_target_memory(void *ctx, uint64_t addr, void *buf, size_t len)
-{
-	pid_t pid = *(pid_t *)ctx;
-	struct iovec to = {buf, len}, from = {(void *)(uintptr_t)addr, len};
-	ssize_t n = process_vm_readv(pid, &to, 1, &from, 1, 0);
-
-	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
 }
 
 struct rt_bias {
@@ -194,6 +223,7 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	struct rt_pybin py;
 	struct rt_elf elf;
 	int fd = rt_lib_open(pid, lib, open_path, sizeof(open_path)), code;
+	bool found;
 
 	if (fd < 0) {
 		snprintf(err, errlen,
@@ -208,8 +238,9 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	else if (code == -ENOEXEC)
 		code = 1; /* only its name is a library's */
 	close(fd);
-	if (code)
+	if (code < 0 || (code == 1 && !elf.n_loads))
 		return code;
+	found = code == 0;
 	bias.elf = &elf;
 	code = rt_proc_maps(pid, rt_bias_look, &bias);
 	if (code < 0) {
@@ -218,6 +249,8 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	}
 	if (!bias.found)
 		return 1; /* being loaded at this moment */
+	if (!found && (code = rt_target_search(pid, exe, &elf, bias.bias, &py, err, errlen)) != 0)
+		return code;
 	rt_target_adopt(out, &py);
 	out->runtime_addr = bias.bias + py.runtime_vaddr;
 	rt_path_set(out->path, sizeof(out->path), lib->path);
@@ -307,7 +340,13 @@ static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struc
 		out->load_bias = st->start_code - exec_vaddr;
 	code = rt_target_bin(pid, &exe, NULL, &py, err, errlen);
 	if (code == 1)
-		return rt_target_shared(pid, &exe, out, err, errlen);
+		code = rt_target_search(pid, &exe, NULL, out->load_bias, &py, err, errlen);
+	if (code == 1) {
+		code = rt_target_shared(pid, &exe, out, err, errlen);
+		/* One without symbols can be found when it lives. */
+		out->may_come = code == 1 && (out->may_come || rt_is_called_python(exe.name));
+		return code;
+	}
 	if (code)
 		return code;
 	rt_target_adopt(out, &py);
