@@ -88,8 +88,10 @@ $(B)/ramtrack-bpf: $(EDGE_OBJ) $(B)/libramtrack.a
 	$(call say,LINK $@)
 	$(CC) $(CFLAGS) -o $@ $^ $(LIBS) $(LDFLAGS)
 
-$(B)/pyprobe: tools/pyprobe.c $(B)/libramtrack.a | $(B)
-	$(CC) $(ALLFLAGS) -o $@ tools/pyprobe.c $(B)/libramtrack.a $(LIBS)
+PYPROBE  := tools/pyprobe.c tools/linetruth.c
+
+$(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
+	$(CC) $(ALLFLAGS) -o $@ $(PYPROBE) $(B)/libramtrack.a $(LIBS)
 
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
@@ -127,8 +129,8 @@ $(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
 	$(call say,TEST $@)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) -lcmocka $(LIBS) -lm
 
-$(B)/san/pyprobe: tools/pyprobe.c $(UNIT_OBJ)
-	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) $(LIBS)
+$(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
+	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)
 
 test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe
 	@tests/run.sh unit $(UNIT:%=$(B)/san/%)

@@ -31,6 +31,7 @@ static __noinline int rt_bin_check(struct rt_space *s)
 struct rt_linkmap {
 	u64 at;
 	u64 want; /* l_ld - l_addr of libpython */
+	u64 head; /* from l_addr to its list of interpreters */
 	u64 base;
 };
 
@@ -43,7 +44,8 @@ static long rt_linkmap_step(u32 i, struct rt_linkmap *m)
 
 	if (!m->at || bpf_probe_read_user(map, sizeof(map), (void *)m->at))
 		return 1;
-	if (map[2] - map[0] == m->want) {
+	/* One that is loaded twice lives where it has an interpreter. */
+	if (map[2] - map[0] == m->want && rt_user_u64(map[0] + m->head)) {
 		m->base = map[0];
 		return 1;
 	}
@@ -69,6 +71,9 @@ RT_GLOBAL int rt_runtime_find(struct rt_space *s)
 	if (!bin)
 		return 0;
 	index = bin->pyoff;
+	po = bpf_map_lookup_elem(&pyoffs, &index);
+	if (!po)
+		return 0;
 	bias = s->bias - bin->exec_vaddr;
 	if (bin->kind == RT_BIN_STATIC) {
 		s->runtime = bias + bin->runtime_vaddr;
@@ -79,17 +84,17 @@ RT_GLOBAL int rt_runtime_find(struct rt_space *s)
 			return 0;
 		m.at = rt_user_u64(m.at + 8);
 		m.want = bin->lib_dynamic_vaddr;
+		m.head = bin->lib_runtime_off + po->runtime_interp_head;
 		rt_loop(RT_LINKMAPS, RT_LINKMAPS, rt_linkmap_step, &m);
 		if (!m.base)
 			return 0;
 		s->runtime = m.base + bin->lib_runtime_off;
 		where = m.base + bin->version_off;
 	}
-	/* The version is constant data: its page may not be in this address space (never touched, or not copied by a fork). Then a runtime that has an
+	/* The version (which 3.10 and older do not say) is constant data: its page may not be in this address space (never touched, or not copied by a fork). Then a runtime that has an
 	 * interpreter will do: the executable is the one that user space read. */
-	if (bpf_probe_read_user(&version, sizeof(version), (void *)where)) {
-		po = bpf_map_lookup_elem(&pyoffs, &index);
-		if (!po || !rt_user_u64(s->runtime + po->runtime_interp_head))
+	if (!bin->version_off || bpf_probe_read_user(&version, sizeof(version), (void *)where)) {
+		if (!rt_user_u64(s->runtime + po->runtime_interp_head))
 			return 0;
 	} else if (version != bin->version_hex) {
 		return 0;
@@ -166,7 +171,7 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 	}
 	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
 		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
-		long at = rt_frame_fetch(sh, entry, entry);
+		long at = rt_frame_fetch(sh, po, entry, entry);
 		struct rt_look l = {.t = t, .sh = sh, .po = po};
 		struct rt_walk_entry *w = &sh->w[0];
 

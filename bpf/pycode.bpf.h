@@ -30,7 +30,7 @@ static __always_inline u64 rt_user_u64(u64 addr)
 	return v;
 }
 
-#define RT_CODE_BYTES 96
+#define RT_CODE_BYTES 96 /* src/pyoff.h: RT_PYOFF_CODE_BYTES */
 
 /* A field of the piece of the code object that was read into sh->code_bytes. */
 static __always_inline u64 rt_code_field(struct rt_shadow *sh, u32 base, u32 offset)
@@ -151,14 +151,15 @@ static __always_inline void rt_str_read(const struct rt_pyoff *po, u64 addr, str
 	if (!addr || bpf_probe_read_user(&len, sizeof(len), (void *)(addr + po->str_length)) ||
 	    bpf_probe_read_user(&state, sizeof(state), (void *)(addr + po->str_state)))
 		return;
-	if (len > RT_STR_MAX || !(state & (1 << 5))) /* compact */
+	state >>= po->str_kind_shift & 31;
+	if (len > RT_STR_MAX || !(state & (1 << 3))) /* compact */
 		return;
-	s->width = (state >> 2) & 7;
+	s->width = state & 7;
 	if (s->width != 1 && s->width != 2 && s->width != 4) {
 		s->width = 0;
 		return;
 	}
-	s->ascii = (state >> 6) & 1;
+	s->ascii = (state >> 4) & 1;
 	s->data = addr + (s->ascii ? po->str_ascii_data : po->str_compact_data);
 	s->bytes = len * s->width;
 }
@@ -250,7 +251,10 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 		bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX), rt_upto(fl, RT_FILENAME_MAX), (void *)f->data);
 	flags |= RT_CODE_TABLE_ABSENT;
 	if (cfg.want_line_tables || (c->flags & RT_CODE_IS_STATEMENT)) {
-		n = rt_user_u64(c->linetable + po->bytes_size);
+		/* An empty one is one too: an lnotab has nothing to say of a function on one line. One that cannot be read is none. */
+		n = 0;
+		if (!bpf_probe_read_user(&n, sizeof(n), (void *)(c->linetable + po->bytes_size)) && !n)
+			flags &= ~RT_CODE_TABLE_ABSENT;
 		tl = n > RT_LINETABLE_MAX ? RT_LINETABLE_MAX : n;
 		if (n && !bpf_probe_read_user(sc->data + rt_upto(ql, RT_QUALNAME_MAX) + rt_upto(fl, RT_FILENAME_MAX), rt_upto(tl, RT_LINETABLE_MAX),
 					      (void *)(c->linetable + po->bytes_data))) {

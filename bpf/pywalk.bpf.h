@@ -45,17 +45,17 @@ static __always_inline int rt_look_again(u32 shadow, struct rt_look *l)
 
 /* Makes the frame at `addr` readable in sh->window; returns the index of its first byte there, or -1. For the walk, from the tip outward: the frame's page up to
  * the tip, where the frames around it most likely lie. */
-static __always_inline long rt_frame_fetch(struct rt_shadow *sh, u64 addr, u64 tip)
+static __always_inline long rt_frame_fetch(struct rt_shadow *sh, const struct rt_pyoff *po, u64 addr, u64 tip)
 {
-	u64 off = addr - sh->lo, from = addr & ~4095ull, n = 4096;
+	u64 off = addr - sh->lo, from = addr & ~4095ull, n = 4096, bytes = po->frame_bytes;
 
 	if (off <= sh->room)
 		return off;
-	if (addr - from > 4096 - RT_FRAME_BYTES) { /* across two pages */
+	if (addr - from > 4096 - bytes) { /* across two pages */
 		from = addr;
-		n = RT_FRAME_BYTES;
-	} else if (tip - addr < from + 4096 - RT_FRAME_BYTES - addr) { /* nothing of interest lies behind the innermost frame */
-		n = tip - from + RT_FRAME_BYTES;
+		n = bytes;
+	} else if (tip - addr < from + 4096 - bytes - addr) { /* nothing of interest lies behind the innermost frame */
+		n = tip - from + bytes;
 	}
 	asm volatile("" : "+r"(n));
 	if (n > 4096)
@@ -64,13 +64,13 @@ static __always_inline long rt_frame_fetch(struct rt_shadow *sh, u64 addr, u64 t
 	if (bpf_probe_read_user(sh->window, n, (void *)from))
 		return -1;
 	sh->lo = from;
-	sh->room = n - RT_FRAME_BYTES;
+	sh->room = n - bytes;
 	return addr - from;
 }
 
 /* For the check, from the outermost frame in: frame `pos` of the shadow and all that lie behind it in its chunk, in one read. They have been there before; if one
  * of their pages is not any more, the frame's own page. */
-static __noinline int rt_window_load(struct rt_shadow *sh, u32 pos, u64 addr)
+static __noinline int rt_window_load(struct rt_shadow *sh, u32 pos, u64 addr, u32 bytes)
 {
 	u8 *chunk = rt_at(sh->chunk_of, RT_DEPTH, pos);
 	u64 n;
@@ -78,23 +78,23 @@ static __noinline int rt_window_load(struct rt_shadow *sh, u32 pos, u64 addr)
 	if (!chunk)
 		return -1;
 	n = sh->chunk_last[*chunk & (RT_CHUNKS - 1)] - addr;
-	if (n > RT_WINDOW - RT_FRAME_BYTES)
+	if (n > RT_WINDOW - RT_FRAME_MAX)
 		n = 0;
-	n += RT_FRAME_BYTES;
+	n += bytes;
 	asm volatile("" : "+r"(n));
 	if (n > RT_WINDOW)
 		return -1;
 	sh->lo = sh->room = 0;
 	if (bpf_probe_read_user(sh->window, n, (void *)addr)) {
 		n = 4096 - (addr & 4095);
-		if (n < RT_FRAME_BYTES)
-			n = RT_FRAME_BYTES;
+		if (n < bytes)
+			n = bytes;
 		asm volatile("" : "+r"(n));
 		if (n > RT_WINDOW || bpf_probe_read_user(sh->window, n, (void *)addr))
 			return -1;
 	}
 	sh->lo = addr;
-	sh->room = n - RT_FRAME_BYTES;
+	sh->room = n - bytes;
 	return 0;
 }
 
@@ -106,7 +106,7 @@ static __always_inline u64 rt_frame_field(struct rt_shadow *sh, long at, u32 off
 /* 0 for a frame that is no Python frame (entry shims of 3.12+). */
 static __always_inline u64 rt_frame_code(struct rt_shadow *sh, const struct rt_pyoff *po, long at)
 {
-	u64 code = rt_frame_field(sh, at, po->frame_code);
+	u64 code = rt_frame_field(sh, at, po->frame_code) & ~(u64)po->code_tag;
 
 	if (po->owner_shim != 0xffff && (u8)(rt_frame_field(sh, at, po->frame_owner & ~7u) >> (po->frame_owner & 7) * 8) ==
 					       po->owner_shim)
@@ -149,13 +149,13 @@ static long rt_check_frames(u32 round, struct rt_look *l)
 		addr = was->addr;
 		off = addr - lo;
 		if (off > room) {
-			if (rt_window_load(sh, first + j, addr))
+			if (rt_window_load(sh, first + j, addr, po->frame_bytes))
 				goto out;
 			lo = sh->lo;
 			room = sh->room;
 			off = addr - lo;
 		}
-		f = rt_at(sh->window, RT_WINDOW - RT_FRAME_BYTES + 1, off);
+		f = rt_at(sh->window, RT_WINDOW, off);
 		if (!f)
 			goto out;
 		if ((*(u64 *)(f + o_instr) ^ was->instr) | (*(u64 *)(f + o_prev) ^ prev) |
@@ -201,7 +201,7 @@ static long rt_walk_frame(u32 i, struct rt_look *l)
 		sh->st.full = 1;
 		return 1;
 	}
-	at = rt_frame_fetch(sh, cur, sh->st.tip);
+	at = rt_frame_fetch(sh, po, cur, sh->st.tip);
 	if (at < 0) {
 		sh->st.bad = 1;
 		return 1;
@@ -232,7 +232,7 @@ static long rt_walk_deep(u32 i, struct rt_look *l)
 
 	if (!cur)
 		return 1;
-	at = rt_frame_fetch(sh, cur, sh->st.tip);
+	at = rt_frame_fetch(sh, po, cur, sh->st.tip);
 	if (at < 0) {
 		sh->st.bad = 1;
 		return 1;
@@ -257,7 +257,7 @@ static __always_inline void rt_chunk_note(struct rt_shadow *sh, u32 pos, u64 add
 	u8 *chunk_of = rt_at(sh->chunk_of, RT_DEPTH, pos);
 	u32 c = sh->st.chunk & (RT_CHUNKS - 1);
 
-	if (!pos || addr - sh->chunk_first[c] > RT_WINDOW - RT_FRAME_BYTES) {
+	if (!pos || addr - sh->chunk_first[c] > RT_WINDOW - RT_FRAME_MAX) {
 		c = pos ? (c + 1) & (RT_CHUNKS - 1) : 0;
 		sh->chunk_first[c] = addr;
 		sh->st.chunk = c;
@@ -281,6 +281,30 @@ static __always_inline int rt_push_code(struct rt_look *l, const struct rt_shado
 		return 0;
 	}
 	return rt_code_get(l->t, sh, l->po, c, sh->st.prog);
+}
+
+/* The first instruction of the copy of the bytecode that a frame runs (free-threaded 3.14 and newer). Copy 0, the main thread's, is in the code object. */
+static __always_inline u64 rt_bytecode_copy(const struct rt_pyoff *po, u64 frame, u64 code)
+{
+	u64 copies;
+	u32 index = 0;
+
+	if (bpf_probe_read_user(&index, sizeof(index), (void *)(frame + po->frame_tlbc)) || !index)
+		return code + po->code_adaptive;
+	copies = rt_user_u64(code + po->code_tlbc);
+	return index < (u32)rt_user_u64(copies) ? rt_user_u64(copies + RT_TLBC_ENTRIES + (u64)index * 8) : 0;
+}
+
+/* Where in its code a frame is, in bytes from the start. */
+static __noinline u32 rt_instr_of(const struct rt_pyoff *po, const struct rt_walk_entry *w)
+{
+	if (!po || !w)
+		return 0;
+	if (po->flags & RT_PYOFF_LASTI)
+		return (u32)w->instr << !!(po->flags & RT_PYOFF_LASTI_WORDS);
+	if (po->frame_tlbc)
+		return w->instr - rt_bytecode_copy(po, w->addr, w->code);
+	return w->instr - w->code - po->code_adaptive;
 }
 
 enum rt_push_parts { RT_PUSH_CODE = 1, RT_PUSH_NODE = 2 };
@@ -320,7 +344,7 @@ static __always_inline int rt_push_parts(struct rt_look *l, u32 n, u32 parts)
 	if (!(parts & RT_PUSH_NODE))
 		return 0;
 	if (w->code) {
-		instr = w->instr - w->code - l->po->code_adaptive;
+		instr = rt_instr_of(l->po, w);
 		/* Not the outermost frame: it is the program of `python -c`, or of a thread, and stays as long as there is a stack. */
 		if (pos && (c->flags & RT_CODE_IS_VOLATILE)) {
 			u32 v = sh->n_volatile;
@@ -607,8 +631,19 @@ RT_INNER int rt_walk(struct rt_thread *t, struct rt_space *s, struct rt_shadow *
 struct rt_find {
 	const struct rt_pyoff *po;
 	u64 interp, tstate, fsbase;
-	u32 found;
+	u64 found; /* the best one so far */
 };
+
+/* The innermost frame of a thread state, 0: none. */
+static __always_inline u64 rt_frame_of(const struct rt_pyoff *po, u64 tstate)
+{
+	u64 frame = rt_user_u64(tstate + po->tstate_frame);
+
+	if (frame && (po->flags & RT_PYOFF_CFRAME))
+		frame = rt_user_u64(frame + po->cframe_frame);
+	/* From 3.15 on a thread state that runs nothing has a frame all the same, which is part of it. */
+	return po->version >= 0x30f && frame - tstate < 65536 ? 0 : frame;
+}
 
 static long rt_find_step(u32 i, struct rt_find *f)
 {
@@ -621,9 +656,15 @@ static long rt_find_step(u32 i, struct rt_find *f)
 		f->tstate = rt_user_u64(f->interp + po->interp_threads_head);
 		return 0;
 	}
+	/* A thread that runs code of a subinterpreter has a state in each interpreter; those with frames run, or wait for one of a newer interpreter, which
+	 * comes first in the list. */
 	if (rt_user_u64(f->tstate + po->tstate_thread_id) == f->fsbase) {
-		f->found = 1;
-		return 1;
+		u32 runs = rt_frame_of(po, f->tstate) != 0;
+
+		if (runs || !f->found)
+			f->found = f->tstate;
+		if (runs)
+			return 1;
 	}
 	f->tstate = rt_user_u64(f->tstate + po->tstate_next);
 	return 0;
@@ -651,6 +692,7 @@ __noinline int rt_find_steps(u32 thread, u32 pyoff)
 	f.interp = t->find_interp;
 	f.tstate = t->find_tstate;
 	f.fsbase = t->find_fsbase;
+	f.found = t->find_found;
 	for (u32 i = 0; i < RT_FIND_BATCH && !stop; i++)
 		stop = rt_find_step(i, &f);
 	t->find_interp = f.interp;
@@ -670,7 +712,6 @@ static __always_inline void rt_find_loop(struct rt_thread *t, struct rt_space *s
 	for (u32 i = 0; i < RT_FIND_STEPS / RT_FIND_BATCH; i++)
 		if (rt_find_steps(thread, pyoff))
 			break;
-	f->tstate = t->find_tstate;
 	f->found = t->find_found;
 }
 
@@ -688,17 +729,20 @@ RT_GLOBAL u64 rt_tstate_find(struct rt_thread *t, struct rt_space *s, const stru
 	f.interp = rt_user_u64(s->runtime + po->runtime_interp_head);
 	if (!f.interp)
 		return 0;
+	t->interp_head = f.interp;
+	t->many = rt_user_u64(f.interp + po->interp_next) != 0;
 	head = rt_user_u64(f.interp + po->interp_threads_head);
-	if (!head)
+	if (!head && !t->many)
 		return 0;
-	/* New thread states go to the head of the list: as long as that is the same one, there is none for this thread. */
-	if (head == t->none_head && rt_user_u64(head + po->tstate_thread_id) == t->none_head_thread)
+	/* New thread states go to the head of the list: as long as that is the same one, there is none for this thread. A subinterpreter that runs nothing may have
+	 * none at all. */
+	if (!t->many && head == t->none_head && rt_user_u64(head + po->tstate_thread_id) == t->none_head_thread)
 		return 0;
 	f.tstate = head;
 	rt_find_loop(t, s, &f);
 	if (f.found) {
-		t->tstate = f.tstate;
-		return f.tstate;
+		t->tstate = f.found;
+		return f.found;
 	}
 	t->none_head = head;
 	t->none_head_thread = rt_user_u64(head + po->tstate_thread_id);
@@ -711,8 +755,15 @@ static RT_APART u64 rt_current_frame(struct rt_thread *t, struct rt_space *s, co
 	u64 *bytes = t->tstate_bytes, at = 0;
 	u32 o_frame = po->tstate_frame, o_id = po->tstate_thread_id, base = o_frame & ~7u;
 
-	if (!t->tstate || o_id < base || o_id - base > RT_TSTATE_BYTES - 8 ||
-	    bpf_probe_read_user(bytes, RT_TSTATE_BYTES, (void *)(t->tstate + base)) ||
+	/* Of several interpreters any can have the running frame now. Whether another one has come is asked now and then: making one takes hundreds of changes. */
+	if (t->many || (!(++t->looks & 7) && t->tstate && rt_user_u64(s->runtime + po->runtime_interp_head) != t->interp_head))
+		t->tstate = 0;
+	if (t->tstate && (o_id < base || o_id - base > RT_TSTATE_BYTES - 8)) { /* up to 3.10 */
+		if (rt_user_u64(t->tstate + o_id) == fsbase || rt_tstate_find(t, s, po, fsbase))
+			return rt_user_u64(t->tstate + o_frame);
+		return 0;
+	}
+	if (!t->tstate || bpf_probe_read_user(bytes, RT_TSTATE_BYTES, (void *)(t->tstate + base)) ||
 	    bytes[((o_id - base) / 8) & (RT_TSTATE_BYTES / 8 - 1)] != fsbase) {
 		if (!rt_tstate_find(t, s, po, fsbase))
 			return 0;

@@ -228,6 +228,9 @@ struct rt_thread {
 	u32 told;     /* its THREAD record was sent (split counters: after all threads of its process are known) */
 	u64 seen_ns;  /* last look */
 	u64 tstate;
+	u64 interp_head;     /* the newest interpreter when that was found */
+	u32 many;	     /* there were several then (subinterpreters) */
+	u32 looks;
 	u64 none_head;	     /* no tstate: head of the thread list when that was found out, */
 	u64 none_head_thread; /* and its thread_id */
 	s32 cache[RT_KIND_SLOTS]; /* up to 6.1: of the task's own part, what is in the space's sum */
@@ -260,7 +263,6 @@ struct rt_thread {
 #define RT_DEEP_OUTER 128   /* of a deeper stack: outermost ones kept */
 #define RT_DEEP_INNER 448   /* and innermost ones */
 #define RT_DEEP_MAX 16384   /* frames walked at most */
-#define RT_FRAME_BYTES 72   /* of a frame that are read: up to localsplus and no more, what follows may lie on a page never touched */
 #define RT_WINDOW 8192	    /* of the target's memory at hand (a chunk of CPython's frame stack has twice as much: DATA_STACK_CHUNK_SIZE, Python/pystate.c) */
 #define RT_CHUNKS 64	    /* windows told apart (a power of two) */
 #define RT_FIELD_MASK 127

@@ -20,7 +20,7 @@ int rt_code_line(const struct rt_code *code, uint32_t instr)
 {
 	int start = 0, end = 0;
 
-	if (!code->table || rt_pyline_find(code->table, code->table_len, code->firstlineno, instr, &start, &end))
+	if (!code->table || rt_pyline_find(rt_pyline_format(code->pyversion), code->table, code->table_len, code->firstlineno, instr, &start, &end))
 		return 0;
 	return start;
 }
@@ -92,8 +92,34 @@ static int rt_codes_reach(struct rt_codes *codes, uint32_t id)
 struct rt_code_key {
 	struct rt_code like;
 	const uint8_t *table;
-	bool statements;
+	bool source; /* its phases depend on the source */
 };
+
+/* Code objects have a qualified name from 3.11 on. */
+static bool rt_code_is_plain(const struct rt_code *code)
+{
+	return code->pyversion < 0x030b;
+}
+
+/* Of a table of pairs that was cut the last one is halved, which is how rt_pyline_find is told. */
+static uint32_t rt_code_table_len(const struct rt_rec_code *rec)
+{
+	bool cut = rec->flags & RT_CODE_TABLE_CUT && rt_pyline_format(rec->pyversion) != RT_LINES_LOCATIONS;
+
+	return rec->table_len - (cut && rec->table_len && rec->table_len % 2 == 0);
+}
+
+/* A table up to 3.9 can be empty, which says that all is on the first line, as does a pair of zeros. */
+static void rt_code_table(const struct rt_rec_code *rec, struct rt_code_key *key)
+{
+	static const uint8_t nothing[2];
+
+	key->like.table_len = rt_code_table_len(rec);
+	if (rec->table_len || rec->flags & RT_CODE_TABLE_ABSENT || rt_pyline_format(rec->pyversion) != RT_LINES_LNOTAB)
+		return;
+	key->table = nothing;
+	key->like.table_len = sizeof(nothing);
+}
 
 static void rt_code_hash(struct rt_code_key *key)
 {
@@ -124,6 +150,7 @@ static struct rt_code *rt_code_known(const struct rt_codes *codes, const struct 
 
 static struct rt_code *rt_code_new(struct rt_codes *codes, const struct rt_code_key *key, uint32_t image, uint32_t pid)
 {
+	struct rt_match_of of;
 	struct rt_code *code;
 
 	if (codes->contents >= codes->buckets)
@@ -140,7 +167,15 @@ static struct rt_code *rt_code_new(struct rt_codes *codes, const struct rt_code_
 		}
 		memcpy(code->table, key->table, code->table_len);
 	}
-	if (rt_matcher_find(codes->matcher, image, pid, code->qualname, code->file, code->firstlineno, &code->match)) {
+	of = (struct rt_match_of){
+		.image = image,
+		.pid = pid,
+		.qualname = code->qualname,
+		.file = code->file,
+		.firstlineno = code->firstlineno,
+		.plain = rt_code_is_plain(code),
+	};
+	if (rt_matcher_find(codes->matcher, &of, &code->match)) {
 		free(code->table);
 		free(code);
 		return NULL;
@@ -172,11 +207,11 @@ static struct rt_code *rt_code_get(struct rt_codes *codes, const struct rt_rec_c
 	like->qualname = rt_code_text(codes, tail, rec->qualname_len, rec->qualname_width);
 	like->file = rt_code_text(codes, tail + rec->qualname_len, rec->file_len, rec->file_width);
 	if (like->qualname && like->file) {
-		key.statements = rt_matcher_wants_lines(codes->matcher, like->qualname->s, like->file->s);
-		if (key.statements)
+		key.source = rt_matcher_wants_source(codes->matcher, like->qualname->s, like->file->s, rt_code_is_plain(like));
+		if (key.source)
 			like->image = rec->h.image;
-		if (key.statements || codes->want_tables)
-			like->table_len = rec->table_len;
+		if (key.source || codes->want_tables)
+			rt_code_table(rec, &key);
 		rt_code_hash(&key);
 		code = rt_code_known(codes, &key);
 		if (!code)

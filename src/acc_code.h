@@ -26,7 +26,7 @@ struct rt_code {
 	uint32_t table_len;
 	uint32_t refs;
 	int32_t firstlineno;
-	/* only of one with statement phases, whose place depends on the source that its image sees; else 0 */
+	/* only of one whose phases depend on the source that its image sees (statements, a name without its class); else 0 */
 	uint32_t image;
 	/* hash of what does not depend on the image: the same code in the next generation of the trie */
 	uint32_t id;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "acc_map.h"
+#include "pydef.h"
 
 #define RT_SOURCE_KEEP (1u << 20) /* bytes: a longer file is split again when it is needed again */
+#define RT_MATCH_NAME 1024u	  /* bytes of a qualified name taken from the source */
 #define RT_MATCH_PARTS 4096u	  /* statements of one code object */
 
 /* A split file, shared by the images that see the same text. */
@@ -61,12 +63,14 @@ void rt_matcher_free(struct rt_matcher *matcher)
 	matcher->fate = NULL;
 }
 
-bool rt_matcher_wants_lines(const struct rt_matcher *matcher, const char *qualname, const char *file)
+bool rt_matcher_wants_source(const struct rt_matcher *matcher, const char *qualname, const char *file, bool plain)
 {
 	const struct rt_profile *profile = matcher->profile;
 
 	for (size_t i = 0; i < profile->n_phases; i++) {
-		if (profile->phases[i].n_statements && rt_phase_names(&profile->phases[i], qualname, file))
+		const struct rt_phase *phase = &profile->phases[i];
+
+		if (plain ? rt_phase_names_last(phase, qualname, file) : phase->n_statements && rt_phase_names(phase, qualname, file))
 			return true;
 	}
 	return false;
@@ -210,60 +214,93 @@ static int rt_match_add_parts(struct rt_match *match, uint16_t phase, const stru
 	return 0;
 }
 
-struct rt_match_of { /* the code object that phases are looked for */
-	const struct rt_text *qualname;
-	struct rt_text *file;
-	int firstlineno;
-	const struct rt_split *split; /* NULL: not readable */
+/* A code object while its phases are looked for. */
+struct rt_matching {
+	const struct rt_match_of *of;
+	const char *qualname;
+	bool last_part; /* of the qualified name is all that is known */
+	bool read;	/* the source was asked for */
+	struct rt_split *split; /* NULL: not readable */
+	char buffer[RT_MATCH_NAME];
 };
 
-static int rt_matcher_statements(struct rt_matcher *matcher, size_t index, const struct rt_match_of *of,
-				 struct rt_match *match)
+static void rt_matching_read(struct rt_matcher *matcher, struct rt_matching *m)
+{
+	if (!m->read)
+		m->split = rt_source_get(matcher, m->of->image, m->of->pid, m->of->file);
+	m->read = true;
+}
+
+/* The qualified name of a code object that has just a plain one. */
+static void rt_matching_qualify(struct rt_matcher *matcher, struct rt_matching *m)
+{
+	const char *name = m->of->qualname->s;
+
+	if (!m->of->plain || !strcmp(name, "<module>") || !rt_matcher_wants_source(matcher, name, m->of->file->s, true))
+		return;
+	rt_matching_read(matcher, m);
+	if (m->split && rt_pydef_qualname(&m->split->lines, m->of->firstlineno, name, m->buffer, sizeof(m->buffer)) >= 0)
+		m->qualname = m->buffer;
+	else
+		m->last_part = true;
+}
+
+static bool rt_matching_is(struct rt_matcher *matcher, const struct rt_matching *m, size_t index)
+{
+	const struct rt_phase *phase = &matcher->profile->phases[index];
+	struct rt_match_fate *fate = &matcher->fate[index];
+
+	if (!m->last_part)
+		return rt_phase_names(phase, m->qualname, m->of->file->s);
+	if (!rt_phase_names_last(phase, m->qualname, m->of->file->s))
+		return false;
+	if (matcher->on_plain_name && !fate->by_plain_name) {
+		fate->by_plain_name = true;
+		matcher->on_plain_name(matcher->ctx, phase, m->qualname, m->of->file->s);
+	}
+	return true;
+}
+
+static int rt_matching_statements(struct rt_matcher *matcher, struct rt_matching *m, size_t index, struct rt_match *match)
 {
 	const struct rt_phase *phase = &matcher->profile->phases[index];
 	struct rt_line_range *range = NULL;
 	int n, err = 0;
 
-	if (!of->split) {
-		rt_matcher_fate(matcher, index, RT_NH_SOURCE_UNREADABLE, of->file);
+	rt_matching_read(matcher, m);
+	if (!m->split) {
+		rt_matcher_fate(matcher, index, RT_NH_SOURCE_UNREADABLE, m->of->file);
 		return 0;
 	}
-	n = rt_pysource_find(&of->split->lines, of->firstlineno, of->qualname->s, phase->statements,
-			     phase->n_statements, &range);
+	n = rt_pysource_find(&m->split->lines, m->of->firstlineno, m->qualname, phase->statements, phase->n_statements,
+			     &range);
 	if (n > 0) {
 		err = rt_match_add_parts(match, (uint16_t)index, range, (size_t)n);
 		free(range);
 	}
-	rt_matcher_fate(matcher, index, n > 0 ? RT_NH_STATEMENT_NOT_SEEN : RT_NH_STATEMENT_NOT_FOUND, of->file);
+	rt_matcher_fate(matcher, index, n > 0 ? RT_NH_STATEMENT_NOT_SEEN : RT_NH_STATEMENT_NOT_FOUND, m->of->file);
 	return n == -ENOMEM ? n : err;
 }
 
-int rt_matcher_find(struct rt_matcher *matcher, uint32_t image, uint32_t pid, const struct rt_text *qualname,
-		    struct rt_text *file, int firstlineno, struct rt_match **out)
+int rt_matcher_find(struct rt_matcher *matcher, const struct rt_match_of *of, struct rt_match **out)
 {
-	struct rt_match_of of = { .qualname = qualname, .file = file, .firstlineno = firstlineno };
+	struct rt_matching m = { .of = of, .qualname = of->qualname->s };
 	struct rt_match match = { 0 }, *kept;
-	struct rt_split *split = NULL;
-	bool read = false;
 	int err = 0;
 
 	*out = NULL;
+	rt_matching_qualify(matcher, &m);
 	for (size_t i = 0; !err && i < matcher->profile->n_phases; i++) {
-		const struct rt_phase *phase = &matcher->profile->phases[i];
-
-		if (!rt_phase_names(phase, qualname->s, file->s))
+		if (!rt_matching_is(matcher, &m, i))
 			continue;
-		if (!phase->n_statements) {
+		if (matcher->profile->phases[i].n_statements) {
+			err = rt_matching_statements(matcher, &m, i, &match);
+		} else {
 			err = rt_match_add_whole(&match, (uint16_t)i);
-			rt_matcher_fate(matcher, i, RT_NH_FUNCTION_NOT_SEEN, file);
-			continue;
+			rt_matcher_fate(matcher, i, RT_NH_FUNCTION_NOT_SEEN, of->file);
 		}
-		if (!read)
-			of.split = split = rt_source_get(matcher, image, pid, file);
-		read = true;
-		err = rt_matcher_statements(matcher, i, &of, &match);
 	}
-	rt_split_put(split);
+	rt_split_put(m.split);
 	if (!err && !match.n_whole && !match.n_part)
 		return 0;
 	kept = err ? NULL : malloc(sizeof(*kept));

@@ -96,12 +96,16 @@ void rt_texts_free(struct rt_texts *texts)
 /* Appends one character. Returns the new length, or the old one if it does not fit. */
 static size_t rt_text_append(char *out, size_t cap, size_t at, uint32_t c)
 {
-	uint8_t b[4];
+	uint8_t b[RT_TEXT_CHAR];
 	size_t n;
 
-	if (!c || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+	if (!c || c > 0x10ffff)
 		c = RT_REPLACEMENT;
-	if (c < 0x80) {
+	if (c >= 0xd800 && c < 0xe000) {
+		memcpy(b, "\\u", 2);
+		for (n = 2; n < RT_TEXT_CHAR; n++)
+			b[n] = (uint8_t)"0123456789abcdef"[c >> (RT_TEXT_CHAR - 1 - n) * 4 & 15];
+	} else if (c < 0x80) {
 		b[0] = (uint8_t)c;
 		n = 1;
 	} else if (c < 0x800) {
@@ -186,4 +190,29 @@ size_t rt_text_from_bytes(char *out, size_t cap, const uint8_t *in, size_t len)
 	}
 	out[at] = '\0';
 	return at;
+}
+
+static int rt_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool rt_text_to_path(char *text)
+{
+	bool found = false;
+	char *out = text;
+
+	while (*text) {
+		if (!strncmp(text, "\\udc", 4) && rt_hex_value(text[4]) >= 8 && rt_hex_value(text[5]) >= 0) {
+			*out++ = (char)(rt_hex_value(text[4]) << 4 | rt_hex_value(text[5]));
+			text += RT_TEXT_CHAR;
+			found = true;
+		} else {
+			*out++ = *text++;
+		}
+	}
+	*out = '\0';
+	return found;
 }

@@ -37,6 +37,7 @@ static int rt_account_init(struct rt_account *account)
 	if (err)
 		return err;
 	account->stacks.matcher.read_source = account->config.read_source;
+	account->stacks.matcher.on_plain_name = account->config.on_plain_name;
 	account->stacks.matcher.ctx = account->config.ctx;
 	for (int i = 0; i < RT_WORDS; i++) {
 		account->word[i] = rt_text_get(&account->texts, words[i], strlen(words[i]));

@@ -27,6 +27,9 @@ struct rt_account_config {
 	/* Reads a source file of the target as that image sees it. Returns 0 and *text (malloc'ed, core frees), or
 	 * -errno. May be NULL. */
 	int (*read_source)(void *ctx, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len);
+	/* Code objects up to 3.10 have just a name, and the source does not say in which class or function this one is (it cannot be read, or is another
+	 * version): it is taken for the phase because of the name's last part. Told once a phase. May be NULL. */
+	void (*on_plain_name)(void *ctx, const struct rt_phase *phase, const char *name, const char *file);
 	void *ctx;
 };
 

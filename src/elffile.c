@@ -452,6 +452,10 @@ static void rt_elf_sections(struct rt_elf *elf, const Elf64_Ehdr *eh)
 		for (size_t i = 0; i < n && elf->n_tables < RT_ELF_MAX_TABLES; i++) {
 			struct rt_elf_table table;
 			bool dynsym = block[i].sh_type == SHT_DYNSYM;
+			Elf64_Phdr note = {.p_offset = block[i].sh_offset, .p_filesz = block[i].sh_size};
+
+			if (block[i].sh_type == SHT_NOTE && !elf->build_id_len)
+				rt_elf_notes(elf, &note);
 
 			if (!dynsym && block[i].sh_type != SHT_SYMTAB)
 				continue;
@@ -465,11 +469,9 @@ static void rt_elf_sections(struct rt_elf *elf, const Elf64_Ehdr *eh)
 	}
 }
 
-int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen)
+static int rt_elf_begin(struct rt_elf *elf, int fd, const char *name, Elf64_Ehdr *eh, char *err, size_t errlen)
 {
-	Elf64_Ehdr eh;
 	struct stat st;
-	int code;
 
 	memset(elf, 0, sizeof(*elf));
 	elf->fd = fd;
@@ -480,7 +482,27 @@ int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t 
 	if (!S_ISREG(st.st_mode))
 		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "not a regular file");
 	elf->size = (uint64_t)st.st_size;
-	code = rt_elf_header(elf, &eh, err, errlen);
+	return rt_elf_header(elf, eh, err, errlen);
+}
+
+int rt_elf_open_debug(struct rt_elf *elf, int fd, const char *name, const struct rt_elf *of, char *err, size_t errlen)
+{
+	Elf64_Ehdr eh;
+	int code = rt_elf_begin(elf, fd, name, &eh, err, errlen);
+
+	if (code)
+		return code;
+	rt_elf_sections(elf, &eh);
+	if (!of->build_id_len || elf->build_id_len != of->build_id_len || memcmp(elf->build_id, of->build_id, of->build_id_len))
+		return rt_elf_fail(elf, -ESTALE, err, errlen, "its symbols are of another build than %s", of->name);
+	return 0;
+}
+
+int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen)
+{
+	Elf64_Ehdr eh;
+	int code = rt_elf_begin(elf, fd, name, &eh, err, errlen);
+
 	if (!code)
 		code = rt_elf_segments(elf, &eh, err, errlen);
 	if (!code)
@@ -580,17 +602,11 @@ static int rt_elf_scan_symbols(struct rt_elf *elf, const struct rt_elf_table *ta
 	return 0;
 }
 
-int rt_elf_find_symbols(struct rt_elf *elf, struct rt_elf_symbol *symbols, size_t count, char *err, size_t errlen)
+/* Those that are still missing, in the tables of this file. */
+static int rt_elf_find_more(struct rt_elf *elf, struct rt_elf_symbol *symbols, size_t count, char *err, size_t errlen)
 {
 	struct rt_elf_hits hits;
 
-	if (count > RT_ELF_MAX_WANTED)
-		return rt_elf_fail(elf, -E2BIG, err, errlen, "more than %u symbols asked for", RT_ELF_MAX_WANTED);
-	for (size_t i = 0; i < count; i++) {
-		if (!*symbols[i].name || strlen(symbols[i].name) >= RT_ELF_MAX_NAME)
-			return rt_elf_fail(elf, -EINVAL, err, errlen, "a symbol's name is empty or too long");
-		symbols[i] = (struct rt_elf_symbol){.name = symbols[i].name};
-	}
 	for (size_t t = 0; t < elf->n_tables; t++) {
 		size_t missing = 0;
 		int code;
@@ -606,4 +622,19 @@ int rt_elf_find_symbols(struct rt_elf *elf, struct rt_elf_symbol *symbols, size_
 			return rt_elf_read_failed(elf, code, "symbols", err, errlen);
 	}
 	return 0;
+}
+
+int rt_elf_find_symbols(struct rt_elf *elf, struct rt_elf_symbol *symbols, size_t count, char *err, size_t errlen)
+{
+	int code;
+
+	if (count > RT_ELF_MAX_WANTED)
+		return rt_elf_fail(elf, -E2BIG, err, errlen, "more than %u symbols asked for", RT_ELF_MAX_WANTED);
+	for (size_t i = 0; i < count; i++) {
+		if (!*symbols[i].name || strlen(symbols[i].name) >= RT_ELF_MAX_NAME)
+			return rt_elf_fail(elf, -EINVAL, err, errlen, "a symbol's name is empty or too long");
+		symbols[i] = (struct rt_elf_symbol){.name = symbols[i].name};
+	}
+	code = rt_elf_find_more(elf, symbols, count, err, errlen);
+	return code || !elf->debug ? code : rt_elf_find_more(elf->debug, symbols, count, err, errlen);
 }

@@ -64,11 +64,16 @@ struct rt_elf {
 	size_t n_tables;
 	uint8_t build_id[64];
 	size_t build_id_len;
+	struct rt_elf *debug; /* the caller's: a file with more symbols of this one (rt_elf_open_debug), or NULL */
 };
 
 /* Reads headers, dynamic section, tables and build-id of an open file, which stays the caller's and has to stay open.
  * `name` is for messages (copied). */
 int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen);
+
+/* The same for a file of debug symbols, of which only header, build-id and symbol tables are read: its segments and dynamic section are placeholders. -ESTALE: it is
+ * of another build than `of`. It can then be hung on `of` (debug). */
+int rt_elf_open_debug(struct rt_elf *elf, int fd, const char *name, const struct rt_elf *of, char *err, size_t errlen);
 
 struct rt_elf_symbol {
 	const char *name; /* set by the caller, at most RT_ELF_MAX_NAME - 1 bytes */
@@ -78,8 +83,8 @@ struct rt_elf_symbol {
 	uint16_t section;
 };
 
-/* Looks up defined symbols by their exact names, all of them in one pass over each table; symbol versions are not told
- * apart. Returns 0 also if some or all were not found. */
+/* Looks up defined symbols by their exact names, all of them in one pass over each table, those of `debug` last; symbol versions
+ * are not told apart. Returns 0 also if some or all were not found. */
 int rt_elf_find_symbols(struct rt_elf *elf, struct rt_elf_symbol *symbols, size_t count, char *err, size_t errlen);
 
 /* File offset of a virtual address, and how many bytes from there on are in the same segment. -ENOENT: not

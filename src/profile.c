@@ -798,13 +798,36 @@ bool rt_profile_file_matches(const char *file, const char *suffix)
 	return n == len || suffix[0] == '/' || file[len - n - 1] == '/';
 }
 
+static bool rt_phase_placed(const struct rt_phase *phase, const char *file)
+{
+	bool placed = !phase->n_files;
+
+	for (size_t i = 0; !placed && i < phase->n_files; i++)
+		placed = rt_profile_file_matches(file, phase->files[i]);
+	return placed;
+}
+
 bool rt_phase_names(const struct rt_phase *phase, const char *qualname, const char *file)
 {
-	bool named = false, placed = !phase->n_files;
+	bool named = false;
 
 	for (size_t i = 0; !named && i < phase->n_functions; i++)
 		named = !strcmp(phase->functions[i], qualname);
-	for (size_t i = 0; named && !placed && i < phase->n_files; i++)
-		placed = rt_profile_file_matches(file, phase->files[i]);
-	return named && placed;
+	return named && rt_phase_placed(phase, file);
+}
+
+const char *rt_qualname_last(const char *qualname)
+{
+	const char *dot = strrchr(qualname, '.');
+
+	return dot ? dot + 1 : qualname;
+}
+
+bool rt_phase_names_last(const struct rt_phase *phase, const char *name, const char *file)
+{
+	bool named = false;
+
+	for (size_t i = 0; !named && i < phase->n_functions; i++)
+		named = !strcmp(rt_qualname_last(phase->functions[i]), name);
+	return named && rt_phase_placed(phase, file);
 }

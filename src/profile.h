@@ -70,4 +70,10 @@ bool rt_profile_file_matches(const char *file, const char *suffix);
 /* Is (qualname, file) named by this phase? */
 bool rt_phase_names(const struct rt_phase *phase, const char *qualname, const char *file);
 
+/* Does it name a function of this file with `name` as the last part of its qualified name? All that can be said of a code object without one. */
+bool rt_phase_names_last(const struct rt_phase *phase, const char *name, const char *file);
+
+/* The last part of a qualified name: a pointer into it. */
+const char *rt_qualname_last(const char *qualname);
+
 #endif

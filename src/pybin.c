@@ -8,6 +8,8 @@
 
 #include "pyoff.h"
 
+#define RT_PYBIN_FINAL 0xf0 /* PY_RELEASE_LEVEL_FINAL << 4 */
+
 enum rt_pybin_symbol {
 	RT_SYM_RUNTIME,
 	RT_SYM_VERSION,
@@ -38,20 +40,40 @@ int rt_pybin_needed(struct rt_elf *exe, char *buf, size_t len)
 	return -ENOENT;
 }
 
+/* Versions older than 3.11 do not say in a symbol which they are, but _PyRuntime has another size in each, the same in all micro versions and on all platforms
+ * with 64 bits (sizeof(_PyRuntimeState): CPython Include/internal/pycore_runtime.h, 3.8: pycore_pystate.h). */
+static const struct {
+	uint32_t size, hex;
+} rt_runtime_sizes[] = {
+	{1464, 0x03080000 | RT_PYBIN_FINAL},
+	{656, 0x03090000 | RT_PYBIN_FINAL},
+	{672, 0x030a0000 | RT_PYBIN_FINAL},
+};
+
+static int rt_pybin_old_version(struct rt_elf *elf, const struct rt_elf_symbol *runtime, uint32_t *hex, char *err, size_t errlen)
+{
+	for (size_t i = 0; i < sizeof(rt_runtime_sizes) / sizeof(rt_runtime_sizes[0]); i++) {
+		if (runtime->size != rt_runtime_sizes[i].size)
+			continue;
+		*hex = rt_runtime_sizes[i].hex;
+		return 0;
+	}
+	snprintf(err, errlen,
+		 "%s holds a CPython whose version cannot be told (no Py_Version, and _PyRuntime has %llu bytes): older than 3.8, or a debug build; run the program "
+		 "with a release build of CPython 3.8 or newer",
+		 elf->name, (unsigned long long)runtime->size);
+	return -ENOTSUP;
+}
+
 /* Py_Version is an unsigned long with PY_VERSION_HEX in it. */
-static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symbol, uint32_t *hex, char *err,
-			    size_t errlen)
+static int rt_pybin_version(struct rt_elf *elf, const struct rt_elf_symbol *symbol, const struct rt_elf_symbol *runtime, uint32_t *hex,
+			    char *err, size_t errlen)
 {
 	uint64_t value;
 	int code;
 
-	if (!symbol->found) {
-		snprintf(err, errlen,
-			 "%s holds a CPython older than 3.11 (it has no Py_Version), which this ramtrack-bpf cannot "
-			 "read; run the program with CPython 3.11, 3.12 or 3.13",
-			 elf->name);
-		return -ENOTSUP;
-	}
+	if (!symbol->found)
+		return rt_pybin_old_version(elf, runtime, hex, err, errlen);
 	code = rt_elf_read_vaddr(elf, symbol->value, &value, sizeof(value));
 	if (!code && value && value <= UINT32_MAX) {
 		*hex = (uint32_t)value;
@@ -90,6 +112,56 @@ static int rt_pybin_layout(struct rt_elf *elf, uint32_t hex, uint64_t runtime, s
 		code = -EINVAL;
 	}
 	snprintf(err, errlen, "%s: %s", elf->name, why);
+	return code;
+}
+
+#define RT_SEARCH_MAX (16u << 20) /* bytes of initialised data: no interpreter has more */
+#define RT_SEARCH_BLOCK 65536u
+
+/* Without symbols: from 3.13 on _PyRuntime begins with a cookie, and what follows has to be the layout of a version that it states itself. Returns 0 with both symbols as
+ * they would be (the version stands in the layout), 1: not found, or -errno. */
+static int rt_pybin_search_load(struct rt_elf *elf, const struct rt_elf_load *load, struct rt_elf_symbol *sym)
+{
+	uint8_t block[RT_SEARCH_BLOCK + 8], debug[RT_PYOFF_DEBUG_LEN];
+	struct rt_pyoff off;
+	char why[256];
+
+	for (uint64_t at = 0; at + 16 <= load->filesz; at += RT_SEARCH_BLOCK) {
+		uint64_t left = load->filesz - at;
+		size_t n = left < sizeof(block) ? left : sizeof(block);
+		const uint8_t *hit = block;
+		int code = rt_elf_read_vaddr(elf, load->vaddr + at, block, n);
+
+		if (code)
+			return code;
+		while ((hit = memmem(hit, n - (size_t)(hit - block), "xdebugpy", 8))) {
+			uint64_t vaddr = load->vaddr + at + (uint64_t)(hit - block);
+
+			hit++;
+			if (vaddr % 8 || rt_elf_read_vaddr(elf, vaddr, debug, sizeof(debug)) ||
+			    rt_pyoff_from_debug(debug, sizeof(debug), &off, why, sizeof(why)))
+				continue;
+			sym[RT_SYM_RUNTIME].found = sym[RT_SYM_VERSION].found = true;
+			sym[RT_SYM_RUNTIME].value = vaddr;
+			sym[RT_SYM_VERSION].value = vaddr + 8;
+			return 0;
+		}
+	}
+	return 1;
+}
+
+static int rt_pybin_search(struct rt_elf *elf, struct rt_elf_symbol *sym)
+{
+	uint64_t total = 0;
+	int code = 1;
+
+	for (size_t i = 0; i < elf->n_loads; i++)
+		total += elf->load[i].flags & PF_W ? elf->load[i].filesz : 0;
+	if (total > RT_SEARCH_MAX)
+		return 1;
+	for (size_t i = 0; i < elf->n_loads && code == 1; i++)
+		if (elf->load[i].flags & PF_W)
+			code = rt_pybin_search_load(elf, &elf->load[i], sym);
 	return code;
 }
 
@@ -167,10 +239,13 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 
 	if (code)
 		return code;
-	if (!sym[RT_SYM_RUNTIME].found)
-		return 1;
+	if (!sym[RT_SYM_RUNTIME].found && (code = rt_pybin_search(elf, sym)) != 0) {
+		if (code < 0)
+			snprintf(err, errlen, "%s: cannot read its data: %s", elf->name, strerror(-code));
+		return code;
+	}
 	py.runtime_vaddr = sym[RT_SYM_RUNTIME].value;
-	code = rt_pybin_version(elf, &sym[RT_SYM_VERSION], &py.bin.version_hex, err, errlen);
+	code = rt_pybin_version(elf, &sym[RT_SYM_VERSION], &sym[RT_SYM_RUNTIME], &py.bin.version_hex, err, errlen);
 	if (!code)
 		code = rt_pybin_layout(elf, py.bin.version_hex, py.runtime_vaddr, &py.off, err, errlen);
 	if (!code)
@@ -178,7 +253,25 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 	if (code)
 		return code;
 	rt_pyoff_version_text(py.bin.version_hex, py.version, sizeof(py.version));
+	if (!sym[RT_SYM_VERSION].found) /* the micro version is not known */
+		*strrchr(py.version, '.') = '\0';
 	rt_pybin_eval(elf, &sym[RT_SYM_EVAL], &py);
+	*out = py;
+	return 0;
+}
+
+int rt_pybin_at(struct rt_elf *exe, struct rt_elf *lib, uint64_t runtime, uint32_t version_hex, const struct rt_pyoff *off, struct rt_pybin *out,
+		char *err, size_t errlen)
+{
+	struct rt_elf_symbol sym[RT_SYMS] = {[RT_SYM_RUNTIME] = {.found = true, .value = runtime}};
+	struct rt_pybin py = {.runtime_vaddr = runtime, .off = *off};
+	int code;
+
+	py.bin.version_hex = version_hex;
+	code = rt_pybin_place(exe, lib, sym, &py.bin, err, errlen);
+	if (code)
+		return code;
+	rt_pyoff_version_text(version_hex, py.version, sizeof(py.version));
 	*out = py;
 	return 0;
 }

@@ -27,6 +27,10 @@ struct rt_pybin {
  * which, why and what to do. */
 int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, char *err, size_t errlen);
 
+/* The same where the file has neither symbols nor debug offsets: `runtime` is the link-time address at which _PyRuntime was found otherwise (pysearch.h). */
+int rt_pybin_at(struct rt_elf *exe, struct rt_elf *lib, uint64_t runtime, uint32_t version_hex, const struct rt_pyoff *off, struct rt_pybin *out,
+		char *err, size_t errlen);
+
 /* The libpython that the executable is linked with (DT_NEEDED). Returns 0, or -ENOENT: with none. */
 int rt_pybin_needed(struct rt_elf *exe, char *buf, size_t len);
 

@@ -2,6 +2,8 @@
 #include "pydef.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -100,4 +102,100 @@ size_t rt_pydef_find(const struct rt_logical_lines *lines, const char *qualname,
 		nest.rest[nest.depth++] = rest;
 	}
 	return found;
+}
+
+/* Does a `global` statement of the block that begins behind line `i` name it? Then it is no local of that function or class, and is not called after it. */
+static bool is_global(const struct rt_logical_lines *lines, size_t i, const char *name, size_t len)
+{
+	int column = lines->line[i].column, nested = INT_MAX;
+
+	for (i++; i < lines->count && lines->line[i].column > column; i++) {
+		const struct rt_logical_line *line = &lines->line[i];
+		const char *at = line->column > nested ? NULL : skip_word(line->text, "global");
+		size_t n;
+		bool is_class;
+
+		if (line->column <= nested)
+			nested = def_name(line->text, &n, &is_class) ? line->column : INT_MAX;
+		for (; at && *at; at += at[n] ? n + 1 : n) {
+			for (n = 0; is_word((unsigned char)at[n]);)
+				n++;
+			if (n == len && !strncmp(at, name, len))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The definitions around line `i`, innermost first. Returns how many, or -ENAMETOOLONG. */
+static int find_around(const struct rt_logical_lines *lines, size_t i, size_t around[NEST_MAX])
+{
+	int column = lines->line[i].column, n = 0;
+
+	while (column > 0 && i-- > 0) {
+		size_t len;
+		bool is_class;
+
+		if (lines->line[i].column >= column)
+			continue;
+		column = lines->line[i].column;
+		if (!def_name(lines->line[i].text, &len, &is_class))
+			continue;
+		if (n == NEST_MAX)
+			return -ENAMETOOLONG;
+		around[n++] = i;
+	}
+	return n;
+}
+
+/* The line that `name` is defined on, or that a lambda or comprehension stands on; lines->count if there is none. */
+static size_t line_of(const struct rt_logical_lines *lines, int firstlineno, const char *name)
+{
+	bool nameless = *name == '<', is_class;
+	size_t i = nameless ? rt_pysource_line_at(lines, firstlineno) : rt_pysource_def_at(lines, firstlineno), len;
+	const char *found = i < lines->count ? def_name(lines->line[i].text, &len, &is_class) : NULL;
+
+	if (nameless ? found != NULL : !found || strlen(name) != len || strncmp(found, name, len))
+		return lines->count;
+	return i;
+}
+
+static int append(char *out, size_t size, size_t at, const char *text, size_t len)
+{
+	if (len >= size - at)
+		return -ENAMETOOLONG;
+	memcpy(out + at, text, len);
+	out[at + len] = '\0';
+	return (int)(at + len);
+}
+
+int rt_pydef_qualname(const struct rt_logical_lines *lines, int firstlineno, const char *name, char *out, size_t size)
+{
+	size_t around[NEST_MAX], i = line_of(lines, firstlineno, name);
+	int n, at = 0;
+
+	if (i == lines->count)
+		return -ENOENT;
+	n = find_around(lines, i, around);
+	for (int k = 0; k < n; k++) { /* what is global, and what is in it, is called after nothing further out */
+		const char *text = k ? lines->line[around[k - 1]].text : lines->line[i].text, *found;
+		size_t len;
+		bool is_class;
+
+		found = def_name(text, &len, &is_class);
+		if (found && is_global(lines, around[k], found, len))
+			n = k;
+	}
+	while (at >= 0 && n > 0) {
+		bool is_class;
+		size_t len;
+		const char *found = def_name(lines->line[around[--n]].text, &len, &is_class);
+
+		at = append(out, size, (size_t)at, found, len);
+		if (at >= 0)
+			at = append(out, size, (size_t)at, is_class ? "." : ".<locals>.", is_class ? 1 : 10);
+	}
+	if (at < 0 || n < 0)
+		return -ENAMETOOLONG;
+	return append(out, size, (size_t)at, name, strlen(name));
 }

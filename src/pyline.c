@@ -11,6 +11,8 @@
 #define RT_ENTRY_CODE(byte) (((byte) >> 3) & 15)
 #define RT_ENTRY_BYTES(byte) ((((byte) & 7u) + 1) * 2)
 
+#define RT_PAIR_NO_LINE (-128) /* 3.10 */
+
 enum rt_entry_code {
 	RT_ENTRY_SHORT_LAST = 9, /* 0..9: the line of the entry before, columns in one byte */
 	RT_ENTRY_ONE_LINE = 10,  /* 10..12: the line moves on by 0..2, columns in two bytes */
@@ -100,13 +102,12 @@ static int rt_table_lines(struct rt_table *table, unsigned int code, int64_t *de
 	}
 }
 
-int rt_pyline_find(const uint8_t *table, size_t len, int firstlineno, uint32_t instr, int *start, int *end)
+static int rt_locations_find(const uint8_t *table, size_t len, int firstlineno, uint32_t instr, int *start, int *end)
 {
 	struct rt_table t = { .p = table, .end = table + len };
 	int64_t line = firstlineno;
 	uint64_t covered = 0;
 
-	*start = *end = 0;
 	while (t.p < t.end) {
 		uint8_t head = *t.p++;
 		unsigned int code = RT_ENTRY_CODE(head);
@@ -134,4 +135,71 @@ int rt_pyline_find(const uint8_t *table, size_t len, int firstlineno, uint32_t i
 		return 0;
 	}
 	return 0;
+}
+
+/* 3.10. */
+static int rt_pairs_find(const uint8_t *table, size_t len, int firstlineno, uint32_t instr, int *start, int *end)
+{
+	int64_t line = firstlineno;
+	uint64_t covered = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 2) {
+		int delta = (int8_t)table[i + 1];
+
+		covered += table[i];
+		if (delta != RT_PAIR_NO_LINE)
+			line += delta;
+		if (line < 0 || line > INT_MAX)
+			return -EINVAL;
+		if (instr >= covered)
+			continue;
+		if (delta != RT_PAIR_NO_LINE)
+			*start = *end = (int)line;
+		return 0;
+	}
+	return 0;
+}
+
+/* 3.8, 3.9. */
+static int rt_lnotab_find(const uint8_t *table, size_t len, int firstlineno, uint32_t instr, int *start, int *end)
+{
+	int64_t line = firstlineno;
+	uint64_t address = 0;
+	size_t i;
+
+	for (i = 0; i + 1 < len; i += 2) {
+		address += table[i];
+		if (address > instr)
+			break;
+		line += (int8_t)table[i + 1];
+		if (line < -(int64_t)INT_MAX || line > INT_MAX)
+			return -EINVAL;
+	}
+	if (i + 1 == len)
+		return 0; /* the copy ends before this instruction's entry */
+	if (line < 0)
+		return -EINVAL;
+	*start = *end = (int)line;
+	return 0;
+}
+
+enum rt_line_format rt_pyline_format(uint16_t pyversion)
+{
+	if (pyversion < 0x030a)
+		return RT_LINES_LNOTAB;
+	return pyversion == 0x030a ? RT_LINES_PAIRS_310 : RT_LINES_LOCATIONS;
+}
+
+int rt_pyline_find(enum rt_line_format format, const uint8_t *table, size_t len, int firstlineno, uint32_t instr, int *start, int *end)
+{
+	*start = *end = 0;
+	switch (format) {
+	case RT_LINES_LOCATIONS:
+		return rt_locations_find(table, len, firstlineno, instr, start, end);
+	case RT_LINES_PAIRS_310:
+		return rt_pairs_find(table, len, firstlineno, instr, start, end);
+	case RT_LINES_LNOTAB:
+		return rt_lnotab_find(table, len, firstlineno, instr, start, end);
+	}
+	return -EINVAL;
 }

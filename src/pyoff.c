@@ -5,90 +5,76 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RT_PY_MINOR_FIRST 11
-#define RT_PY_MINOR_TABLES 12 /* the last one with a table */
-#define RT_PY_MINOR_LAST 13
+#define RT_PY_MINOR_FIRST 8
+#define RT_PY_MINOR_TABLES 12 /* the last one without debug offsets */
+#define RT_PY_MINOR_LAST 15
 
-/* PyObject, PyBytesObject and the head of PyASCIIObject have not changed since 3.11 in builds with a GIL. */
-#define RT_PY_OBJECTS \
-	.ob_type = 8, .bytes_size = 16, .bytes_data = 32, .str_length = 16, .str_hash = 24, .str_state = 32
-
-static const struct rt_pyoff rt_py311 = {
-	.version = 3 << 8 | 11,
-	.flags = RT_PYOFF_CFRAME,
-	.runtime_interp_head = 40,
-	.interp_next = 0,
-	.interp_threads_head = 16,
-	.tstate_next = 8,
-	.tstate_thread_id = 152,
-	.tstate_frame = 56,
-	.cframe_frame = 8,
-	.frame_code = 32,
-	.frame_previous = 48,
-	.frame_instr = 56,
-	.frame_owner = 69,
-	.frame_func = 0,
-	.frame_globals = 8,
-	.owner_shim = 0xffff,
-	.code_firstlineno = 72,
-	.code_version = 0,
-	.code_filename = 112,
-	.code_name = 120,
-	.code_qualname = 128,
-	.code_linetable = 136,
-	.code_adaptive = 184,
-	RT_PY_OBJECTS,
-	.str_ascii_data = 48,
-	.str_compact_data = 72,
+/* Words of struct _Py_DebugOffsets that are read (CPython Include/internal/pycore_runtime.h, from 3.14 on
+ * pycore_debug_offsets.h). Cookie, version and whether the build is free-threaded come first in all versions. */
+enum rt_dbg_word {
+	RT_DBG_NONE,
+	RT_DBG_RUNTIME_SIZE,
+	RT_DBG_RUNTIME_INTERP_HEAD,
+	RT_DBG_INTERP_SIZE,
+	RT_DBG_INTERP_NEXT,
+	RT_DBG_INTERP_THREADS_HEAD,
+	RT_DBG_TSTATE_SIZE,
+	RT_DBG_TSTATE_NEXT,
+	RT_DBG_TSTATE_FRAME,
+	RT_DBG_TSTATE_THREAD_ID,
+	RT_DBG_FRAME_SIZE,
+	RT_DBG_FRAME_PREVIOUS,
+	RT_DBG_FRAME_EXECUTABLE,
+	RT_DBG_FRAME_INSTR,
+	RT_DBG_FRAME_OWNER,
+	RT_DBG_FRAME_TLBC,
+	RT_DBG_CODE_SIZE,
+	RT_DBG_CODE_FILENAME,
+	RT_DBG_CODE_NAME,
+	RT_DBG_CODE_QUALNAME,
+	RT_DBG_CODE_LINETABLE,
+	RT_DBG_CODE_FIRSTLINENO,
+	RT_DBG_CODE_ADAPTIVE,
+	RT_DBG_CODE_TLBC,
+	RT_DBG_OBJECT_SIZE,
+	RT_DBG_OBJECT_TYPE,
+	RT_DBG_BYTES_SIZE,
+	RT_DBG_BYTES_LEN,
+	RT_DBG_BYTES_DATA,
+	RT_DBG_STR_SIZE,
+	RT_DBG_STR_STATE,
+	RT_DBG_STR_LENGTH,
+	RT_DBG_STR_ASCII_SIZE,
+	RT_DBG_WORDS,
 };
 
-static const struct rt_pyoff rt_py312 = {
-	.version = 3 << 8 | 12,
-	.flags = RT_PYOFF_CFRAME,
-	.runtime_interp_head = 40,
-	.interp_next = 0,
-	.interp_threads_head = 72,
-	.tstate_next = 8,
-	.tstate_thread_id = 136,
-	.tstate_frame = 56,
-	.cframe_frame = 0,
-	.frame_code = 0,
-	.frame_previous = 8,
-	.frame_instr = 56,
-	.frame_owner = 70,
-	.frame_func = 16,
-	.frame_globals = 24,
-	.owner_shim = 3, /* FRAME_OWNED_BY_CSTACK */
-	.code_firstlineno = 68,
-	.code_version = 92,
-	.code_filename = 112,
-	.code_name = 120,
-	.code_qualname = 128,
-	.code_linetable = 136,
-	.code_adaptive = 192,
-	RT_PY_OBJECTS,
-	.str_ascii_data = 40,
-	.str_compact_data = 56,
+/* Their places in one minor version's struct: the number of the 64-bit word, 0 for one that it lacks. */
+struct rt_dbg_layout {
+	uint8_t minor;
+	uint8_t words; /* of the whole struct */
+	uint8_t word[RT_DBG_WORDS];
 };
 
-/* What _Py_DebugOffsets of 3.13 leaves out. */
-static const struct rt_pyoff rt_py313 = {
-	.version = 3 << 8 | 13,
-	.frame_func = 16,
-	.frame_globals = 24,
-	.owner_shim = 3, /* FRAME_OWNED_BY_CSTACK */
-	.code_version = 92,
-	.str_hash = 24,
-};
+#include "pyoff_tables.h"
+
+#define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct rt_pyoff *rt_layout_of(unsigned int minor, bool free_threaded)
+{
+	for (size_t i = 0; i < RT_COUNT(rt_py_layouts); i++)
+		if (rt_py_layouts[i].version == (3 << 8 | minor) &&
+		    !!(rt_py_layouts[i].flags & RT_PYOFF_FREE_THREADED) == free_threaded)
+			return &rt_py_layouts[i];
+	return NULL;
+}
 
 int rt_pyoff_by_version(unsigned int major, unsigned int minor, struct rt_pyoff *out)
 {
-	if (major == 3 && minor == 11)
-		*out = rt_py311;
-	else if (major == 3 && minor == 12)
-		*out = rt_py312;
-	else
+	const struct rt_pyoff *row = major == 3 && minor <= RT_PY_MINOR_TABLES ? rt_layout_of(minor, false) : NULL;
+
+	if (!row)
 		return -ENOTSUP;
+	*out = *row;
 	return 0;
 }
 
@@ -106,19 +92,18 @@ void rt_pyoff_version_text(uint32_t version_hex, char *buf, size_t len)
 int rt_pyoff_supported(uint32_t version_hex, bool *from_debug, char *err, size_t errlen)
 {
 	unsigned int major = version_hex >> 24, minor = version_hex >> 16 & 0xff, level = version_hex >> 4 & 0xf;
-	bool newer = major > 3 || (major == 3 && minor > RT_PY_MINOR_LAST);
 	char version[24];
 
 	rt_pyoff_version_text(version_hex, version, sizeof(version));
-	if (major != 3 || minor < RT_PY_MINOR_FIRST || newer) {
+	if (major != 3 || minor < RT_PY_MINOR_FIRST) {
 		snprintf(err, errlen,
 			 "CPython %s: its memory layout is not known to this version of ramtrack-bpf, which reads "
-			 "3.%u to 3.%u; run the program with one of these%s",
-			 version, RT_PY_MINOR_FIRST, RT_PY_MINOR_LAST,
-			 newer ? ", or look for a newer ramtrack-bpf" : "");
+			 "3.%u to 3.%u%s; run the program with one of these%s",
+			 version, RT_PY_MINOR_FIRST, RT_PY_MINOR_LAST, major > 3 ? "" : " and newer ones",
+			 major > 3 ? ", or look for a newer ramtrack-bpf" : "");
 		return -ENOTSUP;
 	}
-	if (level != 0xf && level != 0xc) {
+	if (level != 0xf && level != 0xc && minor <= RT_PY_MINOR_TABLES) {
 		snprintf(err, errlen,
 			 "CPython %s is a pre-release, whose memory layout differs from the release's; use 3.%u.0 or "
 			 "newer",
@@ -129,52 +114,14 @@ int rt_pyoff_supported(uint32_t version_hex, bool *from_debug, char *err, size_t
 	return 0;
 }
 
-/* ---- 3.13: struct _Py_DebugOffsets ---- */
+bool rt_pyoff_is_newer(uint32_t version_hex)
+{
+	unsigned int minor = version_hex >> 16 & 0xff, level = version_hex >> 4 & 0xf;
 
-/* Include/internal/pycore_runtime.h: after the cookie, 64-bit words in this order. */
+	return minor > RT_PY_MINOR_LAST || (minor > RT_PY_MINOR_TABLES && level != 0xf && level != 0xc);
+}
 
-enum rt_dbg313 {
-	RT_DBG_COOKIE,
-	RT_DBG_VERSION,
-	RT_DBG_FREE_THREADED,
-	RT_DBG_RUNTIME_SIZE,
-	RT_DBG_RUNTIME_FINALIZING,
-	RT_DBG_RUNTIME_INTERP_HEAD,
-	RT_DBG_INTERP_SIZE,
-	RT_DBG_INTERP_ID,
-	RT_DBG_INTERP_NEXT,
-	RT_DBG_INTERP_THREADS_HEAD,
-	RT_DBG_TSTATE_SIZE = RT_DBG_INTERP_SIZE + 13,
-	RT_DBG_TSTATE_PREV,
-	RT_DBG_TSTATE_NEXT,
-	RT_DBG_TSTATE_INTERP,
-	RT_DBG_TSTATE_FRAME,
-	RT_DBG_TSTATE_THREAD_ID,
-	RT_DBG_FRAME_SIZE = RT_DBG_TSTATE_SIZE + 9,
-	RT_DBG_FRAME_PREVIOUS,
-	RT_DBG_FRAME_EXECUTABLE,
-	RT_DBG_FRAME_INSTR,
-	RT_DBG_FRAME_LOCALS,
-	RT_DBG_FRAME_OWNER,
-	RT_DBG_CODE_SIZE,
-	RT_DBG_CODE_FILENAME,
-	RT_DBG_CODE_NAME,
-	RT_DBG_CODE_QUALNAME,
-	RT_DBG_CODE_LINETABLE,
-	RT_DBG_CODE_FIRSTLINENO,
-	RT_DBG_CODE_ADAPTIVE = RT_DBG_CODE_SIZE + 10 - 1,
-	RT_DBG_OBJECT_SIZE,
-	RT_DBG_OBJECT_TYPE,
-	RT_DBG_BYTES_SIZE = RT_DBG_OBJECT_SIZE + 2 + 4 + 3 + 3 + 3 + 2 + 3, /* type, tuple, list, dict, float, long */
-	RT_DBG_BYTES_LEN,
-	RT_DBG_BYTES_DATA,
-	RT_DBG_STR_SIZE,
-	RT_DBG_STR_STATE,
-	RT_DBG_STR_LENGTH,
-	RT_DBG_STR_ASCII_SIZE,
-	RT_DBG_WORDS = RT_DBG_STR_ASCII_SIZE + 1 + 2, /* gc */
-};
-static_assert(RT_DBG_WORDS * 8 == RT_PYOFF_DEBUG_LEN, "_Py_DebugOffsets of 3.13");
+/* ---- from 3.13 on: struct _Py_DebugOffsets ---- */
 
 /* One field: where it stands in the debug offsets, the size that bounds it, how wide it is, where it goes. */
 struct rt_dbg_field {
@@ -211,7 +158,18 @@ static const struct rt_dbg_field rt_dbg_fields[] = {
 	RT_DBG(STR_ASCII_SIZE, STR, 8, str_ascii_data),
 };
 
-static uint64_t rt_dbg_word(const uint8_t *runtime, unsigned int index)
+/* Of builds whose threads have their own copies of the bytecode. */
+static const struct rt_dbg_field rt_dbg_tlbc_fields[] = {
+	RT_DBG(FRAME_TLBC, FRAME, 4, frame_tlbc),
+	RT_DBG(CODE_TLBC, CODE, 8, code_tlbc),
+};
+
+struct rt_dbg {
+	const uint8_t *runtime;
+	const struct rt_dbg_layout *layout;
+};
+
+static uint64_t rt_dbg_raw(const uint8_t *runtime, unsigned int index)
 {
 	uint64_t value;
 
@@ -219,14 +177,20 @@ static uint64_t rt_dbg_word(const uint8_t *runtime, unsigned int index)
 	return value;
 }
 
+static uint64_t rt_dbg_word(const struct rt_dbg *dbg, enum rt_dbg_word word)
+{
+	return rt_dbg_raw(dbg->runtime, dbg->layout->word[word]);
+}
+
 /* The structs grow with every micro version, but not without end: a size beyond this is no size. */
 #define RT_DBG_MAX_STRUCT (16u << 20)
 
-static int rt_dbg_read_fields(const uint8_t *runtime, struct rt_pyoff *out, char *err, size_t errlen)
+static int rt_dbg_read_fields(const struct rt_dbg *dbg, const struct rt_dbg_field *fields, size_t n, struct rt_pyoff *out,
+			      char *err, size_t errlen)
 {
-	for (size_t i = 0; i < sizeof(rt_dbg_fields) / sizeof(rt_dbg_fields[0]); i++) {
-		const struct rt_dbg_field *field = &rt_dbg_fields[i];
-		uint64_t offset = rt_dbg_word(runtime, field->word), size = rt_dbg_word(runtime, field->size_word);
+	for (size_t i = 0; i < n; i++) {
+		const struct rt_dbg_field *field = &fields[i];
+		uint64_t offset = rt_dbg_word(dbg, field->word), size = rt_dbg_word(dbg, field->size_word);
 		uint16_t value = (uint16_t)offset;
 
 		if (size > RT_DBG_MAX_STRUCT || offset > size || field->width > size - offset || offset > UINT16_MAX ||
@@ -240,58 +204,103 @@ static int rt_dbg_read_fields(const uint8_t *runtime, struct rt_pyoff *out, char
 	return 0;
 }
 
-/* The constants of a minor have to fit what the interpreter says of itself, else they belong to another build. */
-static int rt_dbg_check_constants(const uint8_t *runtime, const struct rt_pyoff *off, char *err, size_t errlen)
+/* What the tables add has to fit what the interpreter says of itself, else they belong to another build. */
+static int rt_dbg_check_constants(const struct rt_dbg *dbg, const struct rt_pyoff *off, const struct rt_pyoff *row, char *err,
+				  size_t errlen)
 {
-	if (off->code_version + 4u <= rt_dbg_word(runtime, RT_DBG_CODE_SIZE) &&
-	    off->frame_globals + 8u <= rt_dbg_word(runtime, RT_DBG_FRAME_SIZE) &&
-	    off->str_hash + 8u <= off->str_ascii_data && off->ob_type == 8)
+	if (off->code_version + 4u <= rt_dbg_word(dbg, RT_DBG_CODE_SIZE) &&
+	    off->frame_globals + 8u <= rt_dbg_word(dbg, RT_DBG_FRAME_SIZE) && off->frame_bytes <= rt_dbg_word(dbg, RT_DBG_FRAME_SIZE) &&
+	    off->str_hash + 8u <= off->str_ascii_data && off->ob_type == row->ob_type &&
+	    rt_pyoff_check(off, err, errlen) == 0)
 		return 0;
-	snprintf(err, errlen, "its debug offsets do not fit a build with a GIL; use the regular build of this version");
+	snprintf(err, errlen, "its debug offsets do not fit any build of this version that is known; use the regular build of this version");
 	return -EINVAL;
+}
+
+static const struct rt_dbg_layout *rt_dbg_layout_of(unsigned int minor)
+{
+	for (size_t i = 0; i < RT_COUNT(rt_dbg_layouts); i++)
+		if (rt_dbg_layouts[i].minor == minor)
+			return &rt_dbg_layouts[i];
+	return NULL;
+}
+
+/* Cookie, version, kind of build: what tells which layout all that follows has. A newer version is read as the last one that is known: whether that
+ * is right only a look at its frames can tell. */
+static int rt_dbg_begin(const uint8_t *runtime, size_t len, struct rt_dbg *dbg, const struct rt_pyoff **row, char *err, size_t errlen)
+{
+	uint64_t hex, free_threaded;
+	unsigned int minor;
+	bool from_debug;
+	int code;
+
+	if (len < RT_PYOFF_DEBUG_LEN || memcmp(runtime, "xdebugpy", 8)) {
+		snprintf(err, errlen, len < RT_PYOFF_DEBUG_LEN ? "its debug offsets make no sense: cut short"
+							       : "the runtime does not start with debug offsets");
+		return -EINVAL;
+	}
+	hex = rt_dbg_raw(runtime, 1);
+	free_threaded = rt_dbg_raw(runtime, 2);
+	if (hex > UINT32_MAX || free_threaded > 1) {
+		snprintf(err, errlen, "its debug offsets make no sense: version %#llx, free-threaded %llu", (unsigned long long)hex,
+			 (unsigned long long)free_threaded);
+		return -EINVAL;
+	}
+	code = rt_pyoff_supported((uint32_t)hex, &from_debug, err, errlen);
+	if (code)
+		return code;
+	if (!from_debug) {
+		snprintf(err, errlen, "its debug offsets make no sense: this version has none");
+		return -EINVAL;
+	}
+	minor = hex >> 16 & 0xff;
+	if (minor > RT_PY_MINOR_LAST)
+		minor = RT_PY_MINOR_LAST;
+	dbg->runtime = runtime;
+	dbg->layout = rt_dbg_layout_of(minor);
+	*row = rt_layout_of(minor, free_threaded);
+	return dbg->layout && *row ? 0 : -ENOTSUP;
 }
 
 int rt_pyoff_from_debug(const uint8_t *runtime, size_t len, struct rt_pyoff *out, char *err, size_t errlen)
 {
-	struct rt_pyoff off = rt_py313;
-	char version[24];
-	uint64_t hex;
-	bool from_debug;
-	int code;
+	const struct rt_pyoff *row;
+	struct rt_pyoff off;
+	struct rt_dbg dbg;
+	int code = rt_dbg_begin(runtime, len, &dbg, &row, err, errlen);
 
-	if (len < 16 || memcmp(runtime, "xdebugpy", 8)) {
-		snprintf(err, errlen, "the runtime does not start with debug offsets");
-		return -EINVAL;
-	}
-	hex = rt_dbg_word(runtime, RT_DBG_VERSION);
-	if (hex > UINT32_MAX) {
-		snprintf(err, errlen, "its debug offsets make no sense: version %#llx", (unsigned long long)hex);
-		return -EINVAL;
-	}
-	/* First the version: it decides the order of everything that follows. */
-	code = rt_pyoff_supported((uint32_t)hex, &from_debug, err, errlen);
 	if (code)
 		return code;
-	if (!from_debug || len < RT_PYOFF_DEBUG_LEN) {
-		snprintf(err, errlen, "its debug offsets make no sense: %s",
-			 from_debug ? "cut short" : "this version has none");
-		return -EINVAL;
-	}
-	if (rt_dbg_word(runtime, RT_DBG_FREE_THREADED)) {
-		rt_pyoff_version_text((uint32_t)hex, version, sizeof(version));
-		snprintf(err, errlen,
-			 "CPython %s is a free-threaded build, which this version of ramtrack-bpf cannot read; run the "
-			 "program with the regular build (the one with a GIL)",
-			 version);
-		return -ENOTSUP;
-	}
-	code = rt_dbg_read_fields(runtime, &off, err, errlen);
+	off = *row;
+	off.version = (uint16_t)(rt_dbg_raw(runtime, 1) >> 16);
+	code = rt_dbg_read_fields(&dbg, rt_dbg_fields, RT_COUNT(rt_dbg_fields), &off, err, errlen);
+	if (!code && off.frame_tlbc)
+		code = rt_dbg_read_fields(&dbg, rt_dbg_tlbc_fields, RT_COUNT(rt_dbg_tlbc_fields), &off, err, errlen);
 	if (!code) {
 		/* sizeof(PyCompactUnicodeObject): the ASCII part, utf8_length and utf8 */
 		off.str_compact_data = (uint16_t)(off.str_ascii_data + 16);
-		code = rt_dbg_check_constants(runtime, &off, err, errlen);
+		code = rt_dbg_check_constants(&dbg, &off, row, err, errlen);
 	}
 	if (!code)
 		*out = off;
 	return code;
+}
+
+int rt_pyoff_check(const struct rt_pyoff *off, char *err, size_t errlen)
+{
+	const uint16_t frame[] = {off->frame_code, off->frame_previous, off->frame_instr, off->frame_func, off->frame_globals};
+	const uint16_t code[] = {off->code_filename, off->code_qualname, off->code_linetable, off->code_version};
+	unsigned int base = off->code_firstlineno & ~15u;
+	bool good = off->frame_bytes && off->frame_bytes <= RT_FRAME_MAX && off->frame_owner < off->frame_bytes &&
+		    off->frame_tlbc + 4u <= off->frame_bytes;
+
+	/* The walker reads a frame of frame_bytes, and of a code object the bytes from its first line number on (bpf/pycode.bpf.h). */
+	for (size_t i = 0; i < RT_COUNT(frame); i++)
+		good = good && frame[i] + 8u <= off->frame_bytes;
+	for (size_t i = 0; i < RT_COUNT(code); i++)
+		good = good && (!code[i] || (code[i] >= base && code[i] + 8u <= base + RT_PYOFF_CODE_BYTES));
+	if (good)
+		return 0;
+	snprintf(err, errlen, "its frames or code objects are larger than any that is known");
+	return -EINVAL;
 }

@@ -469,8 +469,7 @@ static size_t rt_header_len(const char *text)
 	return (size_t)(p - text);
 }
 
-/* The logical line that contains physical line `row`, or `count`. */
-static size_t rt_lines_find(const struct rt_logical_lines *lines, int row)
+size_t rt_pysource_line_at(const struct rt_logical_lines *lines, int row)
 {
 	size_t low = 0, high = lines->count;
 
@@ -485,11 +484,10 @@ static size_t rt_lines_find(const struct rt_logical_lines *lines, int row)
 	return low < lines->count && lines->line[low].first <= row ? low : lines->count;
 }
 
-/* The index of the def or class statement whose code object starts at `firstlineno`, or `count`. A decorator's line is
- * that of its expression, which in `@(<newline>expression)` is not the line of the `@`. */
-static size_t rt_lines_find_def(const struct rt_logical_lines *lines, int firstlineno)
+/* A decorator's line is that of its expression, which in `@(<newline>expression)` is not the line of the `@`. */
+size_t rt_pysource_def_at(const struct rt_logical_lines *lines, int firstlineno)
 {
-	size_t i = rt_lines_find(lines, firstlineno);
+	size_t i = rt_pysource_line_at(lines, firstlineno);
 
 	if (i == lines->count || (i && lines->line[i - 1].text[0] == '@'))
 		return lines->count;
@@ -505,6 +503,7 @@ struct rt_find {
 	size_t n_patterns;
 	struct rt_line_range *range;
 	size_t n, cap;
+	bool suspends; /* a generator or coroutine: where its frame comes onto the stack says nothing of what it has run by then */
 };
 
 /* Keeps the line's range if a pattern matches the first `len` bytes of its text. */
@@ -533,17 +532,44 @@ static int rt_find_match(struct rt_find *find, const struct rt_logical_line *lin
 	return 0;
 }
 
-/* A statement that is no header of a block; `match` and `case` are names as well. */
+/* A statement that is no header of a block, with or without its block on the same line. */
 static bool rt_is_simple(const char *text)
 {
 	static const char *const headers[] = { "if", "elif", "else", "for", "while", "try", "except", "finally",
-					       "with", "match", "case", "async", "def", "class" };
+					       "with", "async", "def", "class" };
+	static const char *const soft[] = { "match", "case" }; /* names as well */
+	size_t len = 0;
 
+	while (rt_is_word(text[len]))
+		len++;
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-		if (rt_after_word(text, headers[i]))
+		if (len == strlen(headers[i]) && !strncmp(text, headers[i], len))
 			return false;
 	}
+	for (size_t i = 0; i < sizeof(soft) / sizeof(soft[0]); i++) {
+		if (len == strlen(soft[i]) && !strncmp(text, soft[i], len))
+			return text[rt_header_len(text) - 1] != ':'; /* no colon outside of brackets */
+	}
 	return *text != '@';
+}
+
+/* Is `word` a word of the text, outside of strings? */
+static bool rt_has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word), n;
+
+	while (*text) {
+		for (n = 0; rt_is_word(text[n]);)
+			n++;
+		if (n == len && !strncmp(text, word, len))
+			return true;
+		text += n;
+		if (*text == '"' || *text == '\'')
+			text = rt_after_string(text);
+		else if (!n)
+			text++;
+	}
+	return false;
 }
 
 /* Statements from index `i` on that are indented by more than `column`. The header of a nested function or class and
@@ -559,6 +585,7 @@ static int rt_find_body(struct rt_find *find, const struct rt_logical_lines *lin
 		if (line->column > nested)
 			continue;
 		def = rt_def_name(line->text) != NULL;
+		find->suspends |= rt_has_word(line->text, "yield");
 		nested = def ? line->column : INT_MAX;
 		err = rt_find_match(find, line, def ? rt_header_len(line->text) : strlen(line->text),
 				    line->column == body && rt_is_simple(line->text));
@@ -579,16 +606,19 @@ int rt_pysource_find(const struct rt_logical_lines *lines, int firstlineno, cons
 	if (!firstlineno || !strcmp(qualname, "<module>")) {
 		err = rt_find_body(&find, lines, 0, -1);
 	} else {
-		i = rt_lines_find_def(lines, firstlineno);
+		i = rt_pysource_def_at(lines, firstlineno);
 		if (i == lines->count || !*name || !rt_def_is(lines->line[i].text, name, strlen(name)))
 			return -ENOENT;
 		def = &lines->line[i];
+		find.suspends = rt_after_word(def->text, "async") != NULL;
 		len = strlen(def->text);
 		if (rt_header_len(def->text) < len)
 			err = rt_find_match(&find, def, len, false); /* def f(): return x */
 		if (!err)
 			err = rt_find_body(&find, lines, i + 1, def->column);
 	}
+	for (i = 0; find.suspends && i < find.n; i++)
+		find.range[i].always = false;
 	if (err || !find.n)
 		free(find.range);
 	else

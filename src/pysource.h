@@ -31,10 +31,19 @@ struct rt_logical_lines {
 int rt_pysource_split(const char *text, size_t len, struct rt_logical_lines *out);
 void rt_logical_lines_free(struct rt_logical_lines *lines);
 
+/* The index of the def or class statement whose code object starts at line `firstlineno` (CPython's co_firstlineno: the first decorator's line if
+ * there is one), or lines->count. */
+size_t rt_pysource_def_at(const struct rt_logical_lines *lines, int firstlineno);
+
+/* The index of the logical line that contains physical line `row`, or lines->count. */
+size_t rt_pysource_line_at(const struct rt_logical_lines *lines, int row);
+
 /* A range of physical lines. */
 struct rt_line_range {
 	int first, last;
-	bool always; /* a simple statement of the body itself, in no block: a call that gets to a later line has run it */
+	/* a simple statement of the body itself, in no block: a call that gets to a later line has run it. Never set in generators and coroutines: one
+	 * that is resumed behind it ran it when another one may have been on the stack, or long ago */
+	bool always;
 };
 
 /* Finds the statements of one function that match any of the patterns.

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acc_text.h"
 #include "pyline.h"
 
 #define MAX_INTERPRETERS 64
@@ -12,8 +13,10 @@
 #define TEXT_CHARS 1024	    /* of a name or a file */
 #define TABLE_BYTES 65536   /* of a line table */
 #define TRIES 20
-#define STR_COMPACT (1u << 5)
-#define STR_ASCII (1u << 6)
+/* Of a str's state, shifted by str_kind_shift. */
+#define STR_KIND 7u
+#define STR_COMPACT (1u << 3)
+#define STR_ASCII (1u << 4)
 
 static int get_u64(const struct rt_pymem *mem, uint64_t addr, uint64_t *v)
 {
@@ -57,41 +60,12 @@ int rt_pystack_threads(const struct rt_pymem *mem, const struct rt_pyoff *off, u
 
 /* ---- texts ---- */
 
-static size_t utf8_put(char *to, uint32_t c)
-{
-	if (c >= 0xd800 && c < 0xe000)
-		c = 0xfffd; /* a lone surrogate */
-	if (c > 0x10ffff)
-		c = 0xfffd;
-	if (c < 0x80) {
-		to[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		to[0] = (char)(0xc0 | c >> 6);
-		to[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		to[0] = (char)(0xe0 | c >> 12);
-		to[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		to[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	to[0] = (char)(0xf0 | c >> 18);
-	to[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	to[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	to[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
-/* A compact str object. Returns 0 with *out owned by the caller, or -errno. NULs within are left out. */
+/* A compact str object. Returns 0 with *out owned by the caller, or -errno. */
 static int get_text(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t str, char **out)
 {
 	uint8_t raw[TEXT_CHARS * 4];
 	uint32_t state, kind;
 	uint64_t chars;
-	size_t n = 0;
 	char *text;
 	int err = get_u64(mem, str + off->str_length, &chars);
 
@@ -99,7 +73,8 @@ static int get_text(const struct rt_pymem *mem, const struct rt_pyoff *off, uint
 		err = get_u32(mem, str + off->str_state, &state);
 	if (err)
 		return err;
-	kind = state >> 2 & 7;
+	state >>= off->str_kind_shift & 31;
+	kind = state & STR_KIND;
 	if (!(state & STR_COMPACT) || (kind != 1 && kind != 2 && kind != 4) || chars > INT32_MAX)
 		return -EINVAL;
 	if (chars > TEXT_CHARS)
@@ -107,37 +82,44 @@ static int get_text(const struct rt_pymem *mem, const struct rt_pyoff *off, uint
 	err = chars ? mem->read(mem->ctx, str + (state & STR_ASCII ? off->str_ascii_data : off->str_compact_data), raw, chars * kind) : 0;
 	if (err)
 		return err;
-	text = malloc(chars * 4 + 1);
+	text = malloc(chars * RT_TEXT_CHAR + 1);
 	if (!text)
 		return -ENOMEM;
-	for (size_t i = 0; i < chars; i++) {
-		uint16_t two;
-		uint32_t c = raw[i];
-
-		if (kind == 2) {
-			memcpy(&two, raw + i * 2, sizeof(two));
-			c = two;
-		} else if (kind == 4) {
-			memcpy(&c, raw + i * 4, sizeof(c));
-		}
-		if (c)
-			n += utf8_put(text + n, c);
-	}
-	text[n] = '\0';
+	rt_text_from_str(text, chars * RT_TEXT_CHAR + 1, raw, chars * kind, kind);
 	*out = text;
 	return 0;
 }
 
 /* ---- frames ---- */
 
-struct raw_frame {
-	uint64_t addr, code, instr;
-};
-
 struct raw_stack {
-	struct raw_frame frame[RT_PYSTACK_FRAMES];
+	struct rt_pystack_place frame[RT_PYSTACK_FRAMES];
 	size_t n, depth;
 };
+
+/* Where in its code a frame is. */
+static int get_instr(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct rt_pystack_place *f, uint64_t *instr)
+{
+	uint64_t base = f->code + off->code_adaptive, copies = 0, n = 0;
+	uint32_t index = 0;
+	int err = get_u64(mem, f->frame + off->frame_instr, instr);
+
+	if (err || (off->flags & RT_PYOFF_LASTI)) {
+		*instr = (uint32_t)*instr << !!(off->flags & RT_PYOFF_LASTI_WORDS);
+		return err;
+	}
+	if (off->frame_tlbc)
+		err = get_u32(mem, f->frame + off->frame_tlbc, &index);
+	/* A thread's own copy of the bytecode. */
+	if (!err && index)
+		err = get_u64(mem, f->code + off->code_tlbc, &copies);
+	if (!err && index)
+		err = get_u64(mem, copies, &n);
+	if (!err && index)
+		err = index < n ? get_u64(mem, copies + RT_TLBC_ENTRIES + (uint64_t)index * 8, &base) : -EINVAL;
+	*instr -= base;
+	return err;
+}
 
 static int get_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t tstate, struct raw_stack *out)
 {
@@ -148,19 +130,22 @@ static int get_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uin
 	if (!err && off->flags & RT_PYOFF_CFRAME)
 		err = get_u64(mem, at + off->cframe_frame, &at);
 	for (size_t steps = 0; !err && at; steps++) {
-		struct raw_frame f = {.addr = at};
+		struct rt_pystack_place f = {.frame = at};
 		uint8_t owner = 0;
+		bool shim;
 
 		if (steps == RT_PYSTACK_DEPTH)
 			return -ELOOP;
 		err = get_u64(mem, at + off->frame_code, &f.code);
-		if (!err)
-			err = get_u64(mem, at + off->frame_instr, &f.instr);
+		f.code &= ~(uint64_t)off->code_tag;
 		if (!err && off->owner_shim != 0xffff)
 			err = mem->read(mem->ctx, at + off->frame_owner, &owner, 1);
+		shim = off->owner_shim != 0xffff && owner == off->owner_shim;
+		if (!err && !shim)
+			err = get_instr(mem, off, &f, &f.instr);
 		if (!err)
 			err = get_u64(mem, at + off->frame_previous, &at);
-		if (err || (off->owner_shim != 0xffff && owner == off->owner_shim))
+		if (err || shim)
 			continue; /* an entry shim is no Python frame */
 		if (out->n < RT_PYSTACK_FRAMES)
 			out->frame[out->n++] = f;
@@ -169,26 +154,37 @@ static int get_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uin
 	return err;
 }
 
-static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct raw_frame *raw, int firstline)
+int rt_pystack_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t tstate, struct rt_pystack_place place[RT_PYSTACK_FRAMES])
 {
-	uint64_t table, size, instr = raw->instr - raw->code - off->code_adaptive;
+	struct raw_stack raw;
+	int err = get_chain(mem, off, tstate, &raw);
+
+	memcpy(place, raw.frame, sizeof(raw.frame));
+	return err ? err : (int)raw.n;
+}
+
+static int get_line(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct rt_pystack_place *raw, int firstline)
+{
+	uint64_t table, size;
 	int start = 0, end = 0;
 	uint8_t *bytes;
 
-	if (instr > UINT32_MAX || get_u64(mem, raw->code + off->code_linetable, &table) ||
-	    get_u64(mem, table + off->bytes_size, &size) || !size || size > TABLE_BYTES)
+	if (raw->instr > UINT32_MAX || get_u64(mem, raw->code + off->code_linetable, &table) ||
+	    get_u64(mem, table + off->bytes_size, &size) || size > TABLE_BYTES)
 		return 0;
+	if (!size) /* an empty table up to 3.9: all is on the first line */
+		return off->line_format == RT_LINES_LNOTAB ? firstline : 0;
 	bytes = malloc(size);
 	if (!bytes)
 		return 0;
 	if (mem->read(mem->ctx, table + off->bytes_data, bytes, size) ||
-	    rt_pyline_find(bytes, size, firstline, (uint32_t)instr, &start, &end))
+	    rt_pyline_find((enum rt_line_format)off->line_format, bytes, size, firstline, (uint32_t)raw->instr, &start, &end))
 		start = 0;
 	free(bytes);
 	return start;
 }
 
-static int get_frame(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct raw_frame *raw, struct rt_pystack_frame *out)
+static int get_frame(const struct rt_pymem *mem, const struct rt_pyoff *off, const struct rt_pystack_place *raw, struct rt_pystack_frame *out)
 {
 	uint64_t name, file;
 	uint32_t first;

@@ -41,6 +41,15 @@ struct rt_pystack {
 int rt_pystack_threads(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t runtime,
 		       uint64_t tstate[RT_PYSTACK_THREADS]);
 
+/* Where a frame is. */
+struct rt_pystack_place {
+	uint64_t frame, code;
+	uint64_t instr; /* bytes from the start of the code */
+};
+
+/* The innermost frames of one thread as addresses only. Returns how many, or -errno; -ELOOP: a chain without end. */
+int rt_pystack_chain(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t tstate, struct rt_pystack_place place[RT_PYSTACK_FRAMES]);
+
 /* The stack of one thread. Returns 0 (free with rt_pystack_free; n 0: no Python frame), or -errno with *out empty. */
 int rt_pystack_read(const struct rt_pymem *mem, const struct rt_pyoff *off, uint64_t tstate, struct rt_pystack *out);
 void rt_pystack_free(struct rt_pystack *stack);

@@ -8,10 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "elffile.h"
 #include "procfs.h"
+#include "pycheck.h"
+#include "pyoff.h"
+#include "pysearch.h"
 
 #define RT_MAX_LIBS 8
 #define RT_MAX_SCRIPTS 5 /* as the kernel */
@@ -88,6 +92,71 @@ static int rt_libs_collect(void *ctx, const struct rt_proc_map *map)
 	return 0;
 }
 
+/* Reads the interpreter in a file of a process; where its symbols were stripped away, with those that are installed apart, in the process's root or in ours. */
+static int rt_target_bin(pid_t pid, struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *py, char *err, size_t errlen)
+{
+	struct rt_elf *elf = lib ? lib : exe, debug;
+	char path[256] = "/usr/lib/debug/.build-id/";
+	size_t n = strlen(path);
+	int code = rt_pybin_read(exe, lib, py, err, errlen);
+
+	if (code != 1 || elf->build_id_len < 2 || elf->build_id_len > 64)
+		return code;
+	for (size_t i = 0; i < elf->build_id_len; i++)
+		n += (size_t)snprintf(path + n, sizeof(path) - n, "%02x%s", elf->build_id[i], i ? "" : "/");
+	snprintf(path + n, sizeof(path) - n, ".debug");
+	for (int ours = 0; ours < 2 && code == 1; ours++) {
+		int fd = ours ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : rt_proc_open(pid, path);
+
+		if (fd < 0)
+			continue;
+		if (!rt_elf_open_debug(&debug, fd, path, elf, err, errlen)) {
+			elf->debug = &debug;
+			code = rt_pybin_read(exe, lib, py, err, errlen);
+			elf->debug = NULL;
+		}
+		close(fd);
+	}
+	return code;
+}
+
+static int rt_target_memory(void *ctx, uint64_t addr, void *buf, size_t len)
+{
+	pid_t pid = *(pid_t *)ctx;
+	struct iovec to = {buf, len}, from = {(void *)(uintptr_t)addr, len};
+	ssize_t n = process_vm_readv(pid, &to, 1, &from, 1, 0);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+static bool rt_is_called_python(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return strstr(name ? name : path, "python");
+}
+
+/* And where that is not installed either and there are no debug offsets, in memory. Only of files that are called as Pythons are: this is dear. */
+static int rt_target_search(pid_t pid, struct rt_elf *exe, struct rt_elf *lib, uint64_t bias, struct rt_pybin *py, char *err, size_t errlen)
+{
+	struct rt_elf *elf = lib ? lib : exe;
+	struct rt_pymem mem = {rt_target_memory, &pid};
+	struct rt_pysearch_area area[RT_ELF_MAX_PHDRS];
+	struct rt_pyoff off;
+	uint64_t runtime;
+	uint32_t hex;
+	size_t n = 0;
+	int code;
+
+	if (!rt_is_called_python(elf->name))
+		return 1;
+	for (size_t i = 0; i < elf->n_loads; i++)
+		if (elf->load[i].flags & PF_W)
+			area[n++] = (struct rt_pysearch_area){bias + elf->load[i].vaddr, elf->load[i].memsz};
+	code = rt_pysearch(&mem, area, n, &runtime, &hex, &off);
+	return code ? 1 : rt_pybin_at(exe, lib, runtime - bias, hex, &off, py, err, errlen);
+}
+
 /* Opens the very file that is mapped. map_files needs no path, so a deleted file works too, but more privilege than the
  * path needs; the path may lead to another file by now, so that is checked. */
 static int rt_lib_open(pid_t pid, const struct rt_lib *lib, char *open_path, size_t len)
@@ -154,6 +223,7 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	struct rt_pybin py;
 	struct rt_elf elf;
 	int fd = rt_lib_open(pid, lib, open_path, sizeof(open_path)), code;
+	bool found;
 
 	if (fd < 0) {
 		snprintf(err, errlen,
@@ -164,12 +234,13 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	}
 	code = rt_elf_open(&elf, fd, lib->path, err, errlen);
 	if (!code)
-		code = rt_pybin_read(exe, &elf, &py, err, errlen);
+		code = rt_target_bin(pid, exe, &elf, &py, err, errlen);
 	else if (code == -ENOEXEC)
 		code = 1; /* only its name is a library's */
 	close(fd);
-	if (code)
+	if (code < 0 || (code == 1 && !elf.n_loads))
 		return code;
+	found = code == 0;
 	bias.elf = &elf;
 	code = rt_proc_maps(pid, rt_bias_look, &bias);
 	if (code < 0) {
@@ -178,11 +249,55 @@ static int rt_lib_try(pid_t pid, struct rt_elf *exe, const struct rt_lib *lib, s
 	}
 	if (!bias.found)
 		return 1; /* being loaded at this moment */
+	if (!found && (code = rt_target_search(pid, exe, &elf, bias.bias, &py, err, errlen)) != 0)
+		return code;
 	rt_target_adopt(out, &py);
 	out->runtime_addr = bias.bias + py.runtime_vaddr;
 	rt_path_set(out->path, sizeof(out->path), lib->path);
 	rt_path_set(out->open_path, sizeof(out->open_path), open_path);
 	return 0;
+}
+
+/* Has the interpreter begun to live in this process? */
+static bool rt_target_lives(pid_t pid, const struct rt_pytarget *t)
+{
+	uint64_t interp = 0;
+
+	return !rt_target_memory(&pid, t->runtime_addr + t->off.runtime_interp_head, &interp, sizeof(interp)) && interp;
+}
+
+/* Of several libpythons the one whose interpreter lives; while none does, the first one that could be used. Of one that cannot be used is told if there is no other. */
+static int rt_libs_choose(pid_t pid, struct rt_elf *exe, const struct rt_libs *libs, struct rt_pytarget *out, char *err, size_t errlen)
+{
+	struct rt_pytarget *try = malloc(sizeof(*try));
+	char why[512];
+	int result = 1;
+
+	if (!try) {
+		snprintf(err, errlen, "process %d: no memory to read its mappings", pid);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < libs->n; i++) {
+		int code;
+		bool lives;
+
+		*try = *out;
+		code = rt_lib_try(pid, exe, &libs->lib[i], try, why, sizeof(why));
+		if (code < 0 && result == 1) {
+			snprintf(err, errlen, "%s", why);
+			result = code;
+		}
+		if (code)
+			continue;
+		lives = rt_target_lives(pid, try);
+		if (lives || result)
+			*out = *try;
+		result = 0;
+		if (lives)
+			break;
+	}
+	free(try);
+	return result;
 }
 
 static int rt_target_shared(pid_t pid, struct rt_elf *exe, struct rt_pytarget *out, char *err, size_t errlen)
@@ -201,8 +316,8 @@ static int rt_target_shared(pid_t pid, struct rt_elf *exe, struct rt_pytarget *o
 		snprintf(err, errlen, "process %d: cannot read its mappings: %s", pid, strerror(-code));
 	else
 		code = 1;
-	for (size_t i = 0; code == 1 && i < libs->n; i++)
-		code = rt_lib_try(pid, exe, &libs->lib[i], out, err, errlen);
+	if (code == 1)
+		code = rt_libs_choose(pid, exe, libs, out, err, errlen);
 	out->may_come = code == 1 && (libs->n || !rt_pybin_needed(exe, name, sizeof(name)));
 	free(libs);
 	return code;
@@ -223,9 +338,15 @@ static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struc
 		return code;
 	if (!rt_elf_exec_vaddr(&exe, &exec_vaddr))
 		out->load_bias = st->start_code - exec_vaddr;
-	code = rt_pybin_read(&exe, NULL, &py, err, errlen);
+	code = rt_target_bin(pid, &exe, NULL, &py, err, errlen);
 	if (code == 1)
-		return rt_target_shared(pid, &exe, out, err, errlen);
+		code = rt_target_search(pid, &exe, NULL, out->load_bias, &py, err, errlen);
+	if (code == 1) {
+		code = rt_target_shared(pid, &exe, out, err, errlen);
+		/* One without symbols can be found when it lives. */
+		out->may_come = code == 1 && (out->may_come || rt_is_called_python(exe.name));
+		return code;
+	}
 	if (code)
 		return code;
 	rt_target_adopt(out, &py);
@@ -233,6 +354,27 @@ static int rt_target_exe(pid_t pid, int fd, const struct rt_proc_stat *st, struc
 	rt_path_set(out->path, sizeof(out->path), out->exe);
 	snprintf(out->open_path, sizeof(out->open_path), "/proc/%d/exe", pid);
 	return 0;
+}
+
+/* The layout against the process's own frames. One that is known is believed while there are none, or where they may not be read; a newer one is not. */
+static int rt_target_check(pid_t pid, struct rt_pytarget *out, char *err, size_t errlen)
+{
+	struct rt_pymem mem = {rt_target_memory, &pid};
+	char why[192];
+	int code = rt_pycheck(&mem, &out->off, out->runtime_addr, why, sizeof(why));
+
+	out->newer = rt_pyoff_is_newer(out->bin.version_hex);
+	if (!code || (code != -EINVAL && !out->newer))
+		return 0;
+	if (code == 1) {
+		out->may_come = true;
+		out->bin.kind = RT_BIN_NONE;
+		return 1;
+	}
+	snprintf(err, errlen, "%s: CPython %s: its memory is not laid out as %s (%s); %s", out->path, out->version,
+		 out->newer ? "this version of ramtrack-bpf guesses from its debug offsets" : "that version's should be", why,
+		 code == -EPERM ? "run as root (sudo)" : "run the program with a release build of CPython 3.8 to 3.15, or look for a newer ramtrack-bpf");
+	return code == -ESRCH ? code : -ENOTSUP;
 }
 
 /* Did it execute another program while we looked? Then files and mappings may be of two programs. */
@@ -285,6 +427,8 @@ int rt_pytarget_read(pid_t pid, struct rt_pytarget *out, char *err, size_t errle
 		return rt_target_refused(pid, errno == ENOENT ? -ESRCH : -errno, err, errlen);
 	code = rt_target_exe(pid, fd, &st, out, err, errlen);
 	close(fd);
+	if (!code)
+		code = rt_target_check(pid, out, err, errlen);
 	if (rt_target_changed(pid, &st, &out->key)) {
 		code = rt_proc_stat(pid, &st) ? -ESRCH : -EAGAIN;
 		snprintf(err, errlen, "process %d: %s while it was looked at", pid,
@@ -490,6 +634,16 @@ static int rt_lib_find(struct rt_elf *exe, const char *exe_path, const char *nam
 	return fd;
 }
 
+/* A version that is newer than all that are known can be told only when it has frames. */
+static int rt_file_newer(struct rt_pytarget *out)
+{
+	if (!rt_pyoff_is_newer(out->bin.version_hex))
+		return 0;
+	out->may_come = true;
+	out->bin.kind = RT_BIN_NONE;
+	return 1;
+}
+
 static int rt_file_shared(struct rt_elf *exe, char *const *env, struct rt_pytarget *out, char *err, size_t errlen)
 {
 	char name[RT_ELF_MAX_NAME];
@@ -509,10 +663,10 @@ static int rt_file_shared(struct rt_elf *exe, char *const *env, struct rt_pytarg
 	close(fd);
 	if (code)
 		return code;
-	out->may_come = false;
 	rt_target_adopt(out, &py);
 	memcpy(out->open_path, out->path, sizeof(out->open_path));
-	return 0;
+	out->may_come = false;
+	return rt_file_newer(out);
 }
 
 static int rt_file_exe(int fd, char *const *env, struct rt_pytarget *out, char *err, size_t errlen)
@@ -532,7 +686,7 @@ static int rt_file_exe(int fd, char *const *env, struct rt_pytarget *out, char *
 	rt_target_adopt(out, &py);
 	memcpy(out->path, out->exe, sizeof(out->path));
 	memcpy(out->open_path, out->exe, sizeof(out->open_path));
-	return 0;
+	return rt_file_newer(out);
 }
 
 int rt_pytarget_from_file(const char *path, char *const *env, struct rt_pytarget *out, char *err, size_t errlen)

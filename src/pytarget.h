@@ -2,8 +2,8 @@
 /*
  * pytarget.h - where CPython is in a running process, or will be in a program not yet started.
  *
- * Nothing is read from the process's memory: its executable and its libraries are read as files, its mappings say where
- * they lie. The kernel side checks what stands there (Py_Version) before it believes any of it.
+ * Its executable and its libraries are read as files, its mappings say where they lie. Then the layout is checked on the process's own
+ * frames (pycheck.h), if it has some already; the kernel side checks what stands there (Py_Version) before it believes any of it.
  */
 #ifndef RT_PYTARGET_H
 #define RT_PYTARGET_H
@@ -28,7 +28,9 @@ struct rt_pytarget {
 	uint64_t eval_offset;  /* of _PyEval_EvalFrameDefault in the file `open_path`, for an entry probe; 0: it has no
 				  such symbol */
 	bool eval_endbr;       /* it begins with endbr64 */
-	bool may_come; /* result 1: the executable needs a libpython which is not mapped (found) yet: ask again later */
+	bool newer;    /* than all versions that are known: its layout is its debug offsets', and has been checked on its frames */
+	bool may_come; /* result 1: the executable needs a libpython which is not mapped (found) yet, or its layout can be told only when it has a
+			  frame: ask again later */
 	char exe[PATH_MAX];    /* the executable, as the process sees it */
 	char path[PATH_MAX]; /* the file with the interpreter, as the process sees it; may be deleted or replaced by now
 			      */

@@ -144,6 +144,14 @@ static int read_source(void *ctx, uint32_t image, uint32_t pid, const char *file
 	return rt_watch_read_source(s->watch, pid, file, text, len);
 }
 
+static void on_plain_name(void *ctx, const struct rt_phase *phase, const char *name, const char *file)
+{
+	(void)ctx;
+	rt_log_notice("phase %s: Python up to 3.10 does not tell the class of %s in %s, and its source there does not either (not readable, or another "
+		      "version): every function %s of that file counts as this phase",
+		      phase->id, name, file, name);
+}
+
 /* ---- before anything is loaded ---- */
 
 static bool is_alive(pid_t pid)
@@ -173,6 +181,15 @@ static int check_targets(const struct rt_opts *opts)
 
 /* ---- setting up ---- */
 
+/* Also by its last part alone, which is all that code objects up to 3.10 have. */
+static int add_name(struct session *s, const char *function, const char *file, uint32_t flags)
+{
+	const char *last = rt_qualname_last(function);
+	int status = rt_probe_add_name(s->probe, function, file, flags);
+
+	return status || last == function ? status : rt_probe_add_name(s->probe, last, file, flags);
+}
+
 static int add_names(struct session *s)
 {
 	for (size_t i = 0; i < s->profile->n_phases; i++) {
@@ -180,10 +197,10 @@ static int add_names(struct session *s)
 		uint32_t flags = ph->n_statements ? RT_NAME_STATEMENT : RT_NAME_FUNCTION;
 
 		for (size_t f = 0; f < ph->n_functions; f++) {
-			int status = ph->n_files ? RT_OK : rt_probe_add_name(s->probe, ph->functions[f], NULL, flags);
+			int status = ph->n_files ? RT_OK : add_name(s, ph->functions[f], NULL, flags);
 
 			for (size_t k = 0; k < ph->n_files && !status; k++)
-				status = rt_probe_add_name(s->probe, ph->functions[f], ph->files[k], flags);
+				status = add_name(s, ph->functions[f], ph->files[k], flags);
 			if (status)
 				return status;
 		}
@@ -220,6 +237,7 @@ static int open_kernel_side(struct session *s)
 		.want_growth = o->json_growth,
 		.ignore_mute = own_switch() == 1,
 		.read_source = read_source,
+		.on_plain_name = on_plain_name,
 		.ctx = s,
 	};
 	struct rt_watch_config wc = {.entry_probes = o->python_entry == RT_ENTRY_UPROBE, .own_switch = own_switch()};

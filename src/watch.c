@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acc_text.h"
 #include "log.h"
 #include "procfs.h"
 #include "pytarget.h"
@@ -169,6 +170,12 @@ static struct bin *read_bin(struct rt_watch *w, pid_t pid, const struct rt_bin_k
 	}
 	if (err < 0 && err != -ENOENT && err != -ESRCH && err != -EAGAIN)
 		rt_log_notice("process %d: %s; its RSS is shown without Python phases; run: ramtrack-bpf doctor -p %d", (int)pid, why, (int)pid);
+	if (err == 1 && t.may_come && t.version[0])
+		rt_log_notice("process %d: CPython %s is no release that this ramtrack-bpf knows, and it had no frame within %d s that its layout could be "
+			      "checked on; its RSS is shown without Python phases", (int)pid, t.version, (int)(PATIENCE_NS / 1000000000));
+	if (err == 0 && t.newer)
+		rt_log_notice("process %d: CPython %s is no release that this ramtrack-bpf knows: its own debug offsets are used, which its frames agree with", (int)pid,
+			      t.version);
 	if (err == -ENOENT || err == -ESRCH || err == -EAGAIN)
 		return NULL; /* it is gone: the next process with this executable tells */
 	return add_bin(w, key, err == 0 ? &t : NULL);
@@ -330,5 +337,16 @@ bool rt_watch_tick(struct rt_watch *w, uint64_t now)
 
 int rt_watch_read_source(struct rt_watch *w, uint32_t pid, const char *file, char **text, size_t *len)
 {
-	return rt_proc_read_file((pid_t)pid, file, text, len);
+	char *path;
+	int err = rt_proc_read_file((pid_t)pid, file, text, len);
+
+	if (err != -ENOENT)
+		return err;
+	path = strdup(file);
+	if (!path)
+		return -ENOMEM;
+	if (rt_text_to_path(path))
+		err = rt_proc_read_file((pid_t)pid, path, text, len);
+	free(path);
+	return err;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
  * pyprobe - what ramtrack-bpf makes of Python sources and line tables, for scripts that compare it with CPython's own
- * account (tests/unit/compare_python.py) and that check profiles against sources.
+ * account (tests/unit/compare_python.py, line_truth.py) and that check profiles against sources.
  *
  *	pyprobe split FILE
  *		Logical lines: "FIRST LAST COLUMN TEXT".
@@ -12,8 +12,10 @@
  *	pyprobe phases PROFILE
  *		What the tracer reads from a profile, one JSON object a phase: "id", "line", and the lists "functions",
  *		"files" and "statements".
+ *	pyprobe compare
+ *		Compares a dump of tests/unit/line_truth.py on standard input (tools/linetruth.h): differences and counts.
  *	pyprobe line HEXTABLE FIRSTLINE
- *		For each 2-byte instruction: "INSTR START END", 0 0 without a line; "INSTR malformed" where the table
+ *		For each 2-byte instruction of a location table (3.11 and newer): "INSTR START END", 0 0 without a line; "INSTR malformed" where the table
  *		is refused. With - as HEXTABLE, lines "HEXTABLE FIRSTLINE" are read from standard input and each
  *		answer ends with an empty line (FIRSTLINE on the command line is then ignored).
  *
@@ -29,6 +31,8 @@
 
 #include <jansson.h>
 
+#include "hex.h"
+#include "linetruth.h"
 #include "profile.h"
 #include "pyline.h"
 #include "pysource.h"
@@ -40,6 +44,7 @@ static int rt_usage(void)
 	fputs("usage: pyprobe split FILE\n"
 	      "       pyprobe find PROFILE FILE QUALNAME FIRSTLINE [PHASEID]\n"
 	      "       pyprobe phases PROFILE\n"
+	      "       pyprobe compare <DUMP\n"
 	      "       pyprobe line HEXTABLE|- FIRSTLINE\n",
 	      stderr);
 	return 2;
@@ -184,9 +189,7 @@ static int rt_hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Turns pairs of hexadecimal digits (lower case) into a block of their own size, so that a sanitizer sees each byte
- * read beyond it. */
-static uint8_t *rt_hex_parse(const char *hex, size_t digits)
+uint8_t *rt_hex_parse(const char *hex, size_t digits)
 {
 	uint8_t *bytes = digits % 2 ? NULL : malloc(digits / 2 + !digits);
 
@@ -212,7 +215,7 @@ static int rt_line(const char *hex, size_t digits, int firstlineno)
 	for (size_t i = 0; i < digits / 2; i++)
 		end += table[i] & 0x80 ? ((table[i] & 7u) + 1) * 2 : 0; /* what an entry covers */
 	for (; instr < end; instr += 2) {
-		int first, last, err = rt_pyline_find(table, digits / 2, firstlineno, instr, &first, &last);
+		int first, last, err = rt_pyline_find(RT_LINES_LOCATIONS, table, digits / 2, firstlineno, instr, &first, &last);
 
 		if (err)
 			printf("%u malformed\n", instr);
@@ -250,6 +253,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "split"))
 		status = rt_split(argv[2]);
+	else if (argc == 2 && !strcmp(argv[1], "compare"))
+		status = rt_linetruth(stdin);
 	else if (argc == 3 && !strcmp(argv[1], "phases"))
 		status = rt_phases(argv[2]);
 	else if ((argc == 6 || argc == 7) && !strcmp(argv[1], "find") && !rt_int_parse(argv[5], &line))

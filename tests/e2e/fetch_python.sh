@@ -3,7 +3,7 @@
 # fetched again. Packages come from the mirror that this machine's apt uses, signatures checked. Exit status 77 and a reason if it cannot be had.
 set -eu
 suite=$1 version=$2 dir=$3
-[ ! -e "$dir/ready" ] || exit 0
+[ ! -e "$dir/ready-2" ] || exit 0
 skip() {
 	echo "CPython $version of Debian $suite: $1" >&2
 	exit 77
@@ -25,14 +25,19 @@ APT_CONFIG=$dir/apt.conf
 export APT_CONFIG
 apt-get -qq update >"$dir/log" 2>&1 || skip "apt-get update failed: $(tail -n 1 "$dir/log")"
 cd "$dir/debs"
-apt-get -qq download "python$version-minimal" "libpython$version-minimal" "libpython$version-stdlib" libc6 libexpat1 zlib1g libgcc-s1 libffi8 \
+apt-get -qq download "python$version-minimal" "libpython$version-minimal" "libpython$version-stdlib" libc6 libexpat1 zlib1g libgcc-s1 \
 	>>"$dir/log" 2>&1 || skip "its packages cannot be downloaded: $(tail -n 1 "$dir/log")"
+# What only some releases are linked with, and the headers, for tests/unit/check_pyoff.py.
+for extra in libcrypt1 libffi7 libffi8 libzstd1 "libpython$version-dev"; do
+	apt-get -qq download "$extra" >>"$dir/log" 2>&1 || true
+done
 for deb in *.deb; do
 	dpkg-deb -x "$deb" "$dir/root"
 done
+rm -f "$dir"/root/usr/lib/*/libpython*.a "$dir"/root/usr/lib/python*/config-*/libpython*.a
 for link in lib lib64; do
 	[ -e "$dir/root/$link" ] || ln -s "usr/$link" "$dir/root/$link"
 done
 rm -rf "$dir/debs"
-chroot "$dir/root" "/usr/bin/python$version" -c '' || skip "it does not run here"
-touch "$dir/ready"
+chroot "$dir/root" "/usr/bin/python$version" -c 'import ctypes, mmap, threading' || skip "it does not run here"
+touch "$dir/ready-2"

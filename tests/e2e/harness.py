@@ -59,7 +59,7 @@ class Interpreter:
         if done.returncode:
             return f"{self.label} does not run: {done.stderr.strip()}"
         self._version = tuple(int(part) for part in done.stdout.split("."))
-        return None if self._version >= (3, 11) else f"{self.label} is Python {done.stdout.strip()}, older than 3.11"
+        return None if self._version >= (3, 8) else f"{self.label} is Python {done.stdout.strip()}, older than 3.8"
 
     def command(self, args):
         """A chroot gets /proc and /dev in a mount namespace of its own, so nothing stays mounted."""

@@ -25,12 +25,7 @@ def first_difference(ours, theirs):
     return f"depth: tool {len(ours)}, truth {len(theirs)}"
 
 
-@pytest.mark.parametrize(
-    "seed, options",
-    [(1, []), (2, []), (3, ["--sample-hz", "0"]), (4, ["--python-entry", "uprobe"])],
-    ids=["seed1", "seed2", "no-samples", "entry-probes"],
-)
-def test_200_stacks(tool, python, seed, options):
+def check_stacks(tool, python, seed, options):
     said = trace(tool, python, "moments.py", seed, 200, options=["--json-growth", *options])
     chains = [[tuple(frame) for frame in chain] for chain in said.truth["facts"]["chains"]]
     events = [
@@ -46,3 +41,12 @@ def test_200_stacks(tool, python, seed, options):
     ]
     assert not wrong, f"{len(wrong)} of 200 stacks differ:\n" + "\n".join(wrong[:20])
     assert len(said.of("stack")) == len({record["id"] for record in said.of("stack")}), "a stack was sent twice"
+
+
+@pytest.mark.parametrize(
+    "seed, options",
+    [(1, []), (2, []), (3, ["--sample-hz", "0"]), (4, ["--python-entry", "uprobe"])],
+    ids=["seed1", "seed2", "no-samples", "entry-probes"],
+)
+def test_200_stacks(tool, python, seed, options):
+    check_stacks(tool, python, seed, options)

@@ -142,10 +142,11 @@ void shim_submit(void *record)
 
 static const struct rt_pyoff py311 = {
 	.version = 0x30b, .flags = RT_PYOFF_CFRAME, .runtime_interp_head = 40, .interp_threads_head = 16, .tstate_next = 8,
-	.tstate_thread_id = 152, .tstate_frame = 56, .cframe_frame = 8, .frame_code = 32, .frame_previous = 48, .frame_instr = 56,
+	.tstate_thread_id = 152, .tstate_frame = 56, .cframe_frame = 8, .frame_bytes = 72, .frame_code = 32, .frame_previous = 48,
+	.frame_instr = 56,
 	.frame_owner = 69, .frame_func = 0, .frame_globals = 8, .owner_shim = 0xffff, .code_firstlineno = 72, .code_filename = 112,
 	.code_name = 120, .code_qualname = 128, .code_linetable = 136, .code_adaptive = 184, .ob_type = 8, .bytes_size = 16,
-	.bytes_data = 32, .str_length = 16, .str_hash = 24, .str_state = 32, .str_ascii_data = 48, .str_compact_data = 72,
+	.bytes_data = 32, .str_length = 16, .str_hash = 24, .str_state = 32, .str_kind_shift = 2, .str_ascii_data = 48, .str_compact_data = 72,
 };
 
 #define STACK_AT 0x1000u    /* data stack: frames one behind the other */

@@ -78,6 +78,8 @@ struct kit {
 	uint32_t next_code, next_node;
 	int64_t rss[KIT_IMAGES][RT_KINDS];
 	const char *source; /* what read_source gives; NULL: -ENOENT */
+	uint16_t pyversion; /* of code objects; 0: 3.11 */
+	char plain[256];    /* what on_plain_name said: "phase name file;..." */
 	int reads;
 	/* A tape of all records given, for the test that mutates them. */
 	uint8_t *tape;
@@ -163,6 +165,14 @@ static int kit_read_source(void *ctx, uint32_t image, uint32_t pid, const char *
 	return *text ? 0 : -12;
 }
 
+static void kit_on_plain_name(void *ctx, const struct rt_phase *phase, const char *name, const char *file)
+{
+	struct kit *k = ctx;
+	size_t used = strlen(k->plain);
+
+	snprintf(k->plain + used, sizeof(k->plain) - used, "%s %s %s;", phase->id, name, file);
+}
+
 static inline void kit_phase(struct kit *k, enum kit_phase at, const char *id, const char *function, const char *file,
 			     const char *statement)
 {
@@ -199,6 +209,7 @@ static inline void kit_account(struct kit *k, const struct rt_account_config *op
 	config.profile = &k->profile;
 	config.page_size = PAGE;
 	config.read_source = kit_read_source;
+	config.on_plain_name = kit_on_plain_name;
 	config.ctx = k;
 	k->account = rt_account_new(&config);
 	assert_non_null(k->account);
@@ -376,7 +387,7 @@ static inline uint32_t kit_code_table(struct kit *k, uint32_t image, const char 
 		.table_len = (uint16_t)table_len,
 		.qualname_width = 1,
 		.file_width = 1,
-		.pyversion = 0x30b,
+		.pyversion = k->pyversion ? k->pyversion : 0x30b,
 	};
 	size_t tail_len = rec.qualname_len + rec.file_len + table_len;
 	uint8_t *tail = buf + sizeof(rec);

@@ -6,111 +6,28 @@
 
 (a) logical lines against `tokenize`; (b) the lines of every instruction of every code object against co_positions(),
 and of line tables cut anywhere; (c) the statements found in functions, classes and modules against `ast`, and lambdas
-and comprehensions, which have none. The sample of modules is the same at every run.
+and comprehensions, which have none. Lines of whole modules, of older interpreters too, are line_truth.py's. The sample of modules is the same at every run.
 Exit status 1: there are differences, 77: the interpreter is older than 3.11.
 """
 import ast
-import collections
 import concurrent.futures
-import io
 import json
 import os
 import random
 import re
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import tokenize
 import warnings
 
-SILENT = {tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER}
+sys.dont_write_bytecode = True
+from line_truth import ODDITIES, Source, code_objects, sample  # noqa: E402
+
 FUNCTIONS = 3    # of one module, besides its body
 STATEMENTS = 6   # of one function
 TABLE_MAX = 8192 # longer line tables are cut, as the tracer cuts them
 SHOWN = 20       # differences printed
-
-# What the standard library has little of. Those that this interpreter refuses are skipped.
-ODDITIES = [
-    "", "\n", "# only a comment", "x = 1", "x = 1 # no newline", "\ufeffx = 1\n",
-    "if x:\n\ty = 1\n\tif y:\n\t  \tz = 2\n", "x = 1\r\ny = (2,\r\n  3)\r\n'''a\r\n  b'''\r\n",
-    "x = 1 \\\n  + 2 \\\n  # gone\ny = 2\n", "\f\nx = 1\n\f\ndef f():\n  \f  return 1\n",
-    "a = '#'; b = \"\\\"#\"; c = '\\\\'\nd = r'\\'' + rb'\\''\n", "x = '''a\\\n b\\''' c\n  '''  # end\ny = 1\n",
-    "s = 'a\\\n   b'\nt = f'a\\\n   b{1}'\n", "x = [  # one\n  # two\n\n  1,\n]  # three\n",
-    "x = 1 if'a'else 2\nz = 1if 2else 3\n", "f'{{}}{x!r:>{w}}' f\"\"\"{\n  x\n}\n\"\"\"\ny = 1\n",
-    "f'{x:\"}'\ny = f'{d[\"a:b\"]:{w}.{p}}#'\n", "rf'\\{x}\\' {y}'\nf'\\{x}'\n",
-    "f'\\N{LEFT CURLY BRACKET}'\nx = 1\n", "x = f'{lambda_}' # '\ny = f'{(lambda: 1)()!r}'\n",
-    "class A(\n  B,\n): pass\n", "f'{f\"{f'''{1}'''}\"}'\nx = 1\n", "def f(\n  a=':',  # c\n) -> 'x': return a\n",
-    "x = b'''\n\n'''\n@(\n d\n)\ndef f(): pass\n",
-    # 3.12 and later: PEP 701
-    "f'{d['a']}'\nx = 1\n", "f'{\n  d[1]  # '}\n  }'\nx = 1\n", "f\"{f\"{f\"{1}\"}\"}\"\n",
-    "f'{x:{y:{z}}}' '#'\nx = 1\n", "f'{'\\n'.join(a)}'\n",
-    "type X = int\ndef f[T: (int, str)](x: T) -> T:\n  return x\n",
-]
-
-
-class Source:
-    """A source file: its logical lines by `tokenize`, its tree, its code objects."""
-
-    def __init__(self, path):
-        self.path = path
-        with open(path, "rb") as f:
-            data = f.read()
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        text = data.decode(encoding)
-        self.encoding = encoding.removesuffix("-sig")
-        self.text = text.replace("\r\n", "\n").replace("\r", "\n")
-        self.tree = ast.parse(data, path)
-        self.code = compile(data, path, "exec", dont_inherit=True)
-        self.rows = self.text.split("\n")
-        self.lines = list(self.logical_lines())
-        self.by_first = {line[0]: line for line in self.lines}
-        first_of = {row: line[0] for line in self.lines for row in range(line[0], line[1] + 1)}
-        statements = (node for node in ast.walk(self.tree) if isinstance(node, ast.stmt))
-        self.statements_on = collections.Counter(first_of[node.lineno] for node in statements)
-
-    def logical_lines(self):
-        tokens, comments, columns = [], [], [0]
-        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
-            if token.type == tokenize.INDENT:
-                columns.append(len(token.string.rpartition("\f")[2].expandtabs(8)))
-            elif token.type == tokenize.DEDENT:
-                columns.pop()
-            elif token.type == tokenize.COMMENT:
-                comments.append(token)
-            elif token.type == tokenize.NEWLINE:
-                if tokens:
-                    first, last = tokens[0].start, tokens[-1].end
-                    yield first[0], last[0], columns[-1], self.slice(first, last, comments)
-                tokens, comments = [], []
-            elif token.type not in SILENT:
-                tokens.append(token)
-
-    def slice(self, first, last, comments):
-        """The text between two positions without comments, the physical lines joined by one blank."""
-        cut = {c.start[0]: c.start[1] for c in comments}
-        rows = []
-        for row in range(first[0], last[0] + 1):
-            text = self.rows[row - 1][:last[1] if row == last[0] else cut.get(row)]
-            rows.append(text[first[1]:] if row == first[0] else text)
-        return join_rows(rows)
-
-
-def join_rows(rows):
-    out = rows[0]
-    for row in rows[1:]:
-        backslashes = len(out) - len(out.rstrip("\\"))
-        if backslashes % 2:
-            out = out[:-1]
-        out = out.rstrip(" \t\f") + " " + row.lstrip(" \t\f")
-    return out
-
-
-def code_objects(code):
-    yield code
-    for const in code.co_consts:
-        if hasattr(const, "co_code"):
-            yield from code_objects(const)
 
 
 class Comparison:
@@ -275,15 +192,6 @@ def own_statements(source, scope):
             return [line]
     visit(scope.body)
     return list(found.values())
-
-
-def sample(count):
-    root, paths = sysconfig.get_paths()["stdlib"], []
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(set(folders) - {"site-packages", "dist-packages", "__pycache__", "test"})
-        paths += [os.path.join(folder, name) for name in sorted(files) if name.endswith(".py")]
-    paths = [path for path in paths if os.path.isfile(path) and 0 < os.path.getsize(path) < 150000]
-    return random.Random(1).sample(paths, min(count, len(paths)))
 
 
 def main():

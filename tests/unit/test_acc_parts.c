@@ -66,7 +66,9 @@ static void test_text_from_str(void **state)
 	assert_int_equal(rt_text_from_str(out, sizeof(out), (const uint8_t *)"caf\xe9", 4, 1), 5);
 	assert_string_equal(out, "caf\xc3\xa9");
 	rt_text_from_str(out, sizeof(out), (const uint8_t *)ucs2, sizeof(ucs2), 2);
-	assert_string_equal(out, "a\xc3\xa9\xe6\x94\xb9\xef\xbf\xbd\xef\xbf\xbd");
+	assert_string_equal(out, "a\xc3\xa9\xe6\x94\xb9\\ud800\xef\xbf\xbd");
+	assert_int_equal(rt_text_from_str(out, 8, (const uint8_t *)(ucs2 + 2), 4, 2), 3); /* no part of an escape */
+	assert_string_equal(out, "\xe6\x94\xb9");
 	rt_text_from_str(out, sizeof(out), (const uint8_t *)ucs4, sizeof(ucs4), 4);
 	assert_string_equal(out, "\xf0\x9f\x98\x80\xef\xbf\xbd"
 				 "b");
@@ -75,6 +77,25 @@ static void test_text_from_str(void **state)
 	assert_int_equal(rt_text_from_str(out, sizeof(out), (const uint8_t *)"abc", 3, 3), 0);
 	assert_int_equal(rt_text_from_str(out, 4, (const uint8_t *)"a\xe9\xe9", 3, 1), 3); /* cut between characters */
 	assert_string_equal(out, "a\xc3\xa9");
+}
+
+static void test_text_to_path(void **state)
+{
+	static const struct {
+		const char *in, *out;
+		bool found;
+	} cases[] = {
+		{ "/a/b.py", "/a/b.py", false }, { "/\\udcff\\udc80.py", "/\xff\x80.py", true }, { "/\\udc7f", "/\\udc7f", false },
+		{ "/\\ud800", "/\\ud800", false }, { "/\\udc8", "/\\udc8", false },	       { "\\udc", "\\udc", false },
+	};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "%s", cases[i].in);
+		assert_int_equal(rt_text_to_path(text), cases[i].found);
+		assert_string_equal(text, cases[i].out);
+	}
 }
 
 static void test_text_from_bytes(void **state)
@@ -311,6 +332,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_text_from_str),
+		cmocka_unit_test(test_text_to_path),
 		cmocka_unit_test(test_text_from_bytes),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_order),

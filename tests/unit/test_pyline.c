@@ -23,7 +23,7 @@ struct lines {
 	int err, start, end;
 };
 
-static struct lines find(const uint8_t *table, size_t len, int firstlineno, uint32_t instr)
+static struct lines find_in(enum rt_line_format format, const uint8_t *table, size_t len, int firstlineno, uint32_t instr)
 {
 	uint8_t *copy = malloc(len ? len : 1);
 	struct lines lines = { .start = -1, .end = -1 };
@@ -31,9 +31,14 @@ static struct lines find(const uint8_t *table, size_t len, int firstlineno, uint
 	assert_non_null(copy);
 	if (len)
 		memcpy(copy, table, len);
-	lines.err = rt_pyline_find(len ? copy : copy + 1, len, firstlineno, instr, &lines.start, &lines.end);
+	lines.err = rt_pyline_find(format, len ? copy : copy + 1, len, firstlineno, instr, &lines.start, &lines.end);
 	free(copy);
 	return lines;
+}
+
+static struct lines find(const uint8_t *table, size_t len, int firstlineno, uint32_t instr)
+{
+	return find_in(RT_LINES_LOCATIONS, table, len, firstlineno, instr);
 }
 
 static void expect(struct lines lines, int err, int start, int end)
@@ -142,6 +147,70 @@ static void test_malformed(void **state)
 	expect(find((const uint8_t[]){ 0x80 | 11 << 3, 0, 0 }, 3, INT_MAX, 0), -EINVAL, 0, 0);
 }
 
+struct step {
+	uint32_t end; /* of the bytes with this line */
+	int line;
+};
+
+static void expect_steps(enum rt_line_format format, const uint8_t *table, size_t len, int firstlineno, const struct step *step, size_t n)
+{
+	uint32_t instr = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (; instr < step[i].end; instr++)
+			expect(find_in(format, table, len, firstlineno, instr), 0, step[i].line, step[i].line);
+	}
+}
+
+/* The examples of CPython's Objects/lnotab_notes.txt: gaps of more than a byte holds, 0: no line. */
+static void test_pairs_310(void **state)
+{
+	static const uint8_t table[] = { 6, 0, 44, 1, 254, 5, 46, 0, 10, 0x80, 16, 1, 0, 127, 4, 73 };
+	static const struct step steps[] = { { 6, 1 }, { 50, 2 }, { 350, 7 }, { 360, 0 }, { 376, 8 }, { 380, 208 }, { 500, 0 } };
+	static const uint8_t back[] = { 2, 10, 2, 0xf6 };
+	static const struct step back_steps[] = { { 2, 15 }, { 4, 5 } };
+
+	(void)state;
+	expect_steps(RT_LINES_PAIRS_310, table, sizeof(table), 1, steps, COUNT(steps));
+	expect_steps(RT_LINES_PAIRS_310, table, sizeof(table) - 1, 1, steps, COUNT(steps) - 2);
+	expect(find_in(RT_LINES_PAIRS_310, table, sizeof(table) - 1, 1, 376), 0, 0, 0);
+	expect_steps(RT_LINES_PAIRS_310, back, sizeof(back), 5, back_steps, COUNT(back_steps));
+	expect(find_in(RT_LINES_PAIRS_310, back, sizeof(back), -1, 2), -EINVAL, 0, 0);
+	expect(find_in(RT_LINES_PAIRS_310, back, sizeof(back), INT_MAX, 0), -EINVAL, 0, 0);
+	expect(find_in(RT_LINES_PAIRS_310, back, 0, 1, 0), 0, 0, 0);
+}
+
+static void test_lnotab(void **state)
+{
+	static const uint8_t table[] = { 6, 1, 44, 5, 255, 0, 45, 127, 0, 73, 11, 1 };
+	static const struct step steps[] = { { 6, 1 }, { 50, 2 }, { 350, 7 }, { 361, 207 }, { 1000, 208 } };
+	static const uint8_t back[] = { 0, 10, 2, 0xf6, 4, 0x80 };
+	static const struct step back_steps[] = { { 2, 310 }, { 6, 300 }, { 50, 172 } };
+
+	(void)state;
+	expect_steps(RT_LINES_LNOTAB, table, sizeof(table), 1, steps, COUNT(steps));
+	expect(find_in(RT_LINES_LNOTAB, table, sizeof(table), 1, UINT32_MAX), 0, 208, 208);
+	expect_steps(RT_LINES_LNOTAB, back, sizeof(back), 300, back_steps, COUNT(back_steps));
+	/* No entry at all: one line. */
+	expect(find_in(RT_LINES_LNOTAB, table, 0, 9, 4), 0, 9, 9);
+	/* Cut within a pair: what lies beyond the last whole one is not known. */
+	expect_steps(RT_LINES_LNOTAB, table, sizeof(table) - 1, 1, steps, COUNT(steps) - 2);
+	expect(find_in(RT_LINES_LNOTAB, table, sizeof(table) - 1, 1, 361), 0, 0, 0);
+	expect(find_in(RT_LINES_LNOTAB, back, sizeof(back), 3, 6), -EINVAL, 0, 0);
+	expect(find_in(RT_LINES_LNOTAB, back, sizeof(back), INT_MAX, 0), -EINVAL, 0, 0);
+	expect(find_in((enum rt_line_format)9, back, sizeof(back), 3, 6), -EINVAL, 0, 0);
+}
+
+static void test_format_of_a_version(void **state)
+{
+	(void)state;
+	assert_int_equal(rt_pyline_format(0x308), RT_LINES_LNOTAB);
+	assert_int_equal(rt_pyline_format(0x309), RT_LINES_LNOTAB);
+	assert_int_equal(rt_pyline_format(0x30a), RT_LINES_PAIRS_310);
+	assert_int_equal(rt_pyline_format(0x30b), RT_LINES_LOCATIONS);
+	assert_int_equal(rt_pyline_format(0x30f), RT_LINES_LOCATIONS);
+}
+
 /* Any bytes: within the table (the sanitizer's word) and a range that is one. */
 static void test_any_bytes(void **state)
 {
@@ -160,7 +229,7 @@ static void test_any_bytes(void **state)
 		}
 		if (len)
 			table[0] |= 0x80;
-		lines = find(table, len, (int)(random >> 16), random >> 28 & ~1u);
+		lines = find_in((enum rt_line_format)(round % 2 ? round / 2 % 3 : 0), table, len, (int)(random >> 16), random >> 28 & ~1u);
 		assert_true(lines.start >= 0 && lines.start <= lines.end);
 		assert_true(lines.err == 0 || (lines.err == -EINVAL && !lines.start && !lines.end));
 		errors += lines.err != 0;
@@ -173,7 +242,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_as_cpython), cmocka_unit_test(test_cut),	     cmocka_unit_test(test_entries),
-		cmocka_unit_test(test_malformed),  cmocka_unit_test(test_any_bytes),
+		cmocka_unit_test(test_malformed),  cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_pairs_310),
+		cmocka_unit_test(test_lnotab),	   cmocka_unit_test(test_format_of_a_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

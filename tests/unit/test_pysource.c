@@ -337,6 +337,47 @@ static void test_find_long(void **state)
 	free(text);
 }
 
+/* Which statements a call that gets further must have run: of the lines that match "k", those. */
+static const char *always(const char *text)
+{
+	static char answer[256];
+	struct rt_logical_lines lines = { 0 };
+	struct rt_pattern pattern;
+	struct rt_line_range *range = NULL;
+	int found;
+
+	answer[0] = '\0';
+	assert_int_equal(split(text, strlen(text), &lines), 0);
+	assert_int_equal(regcomp(&pattern.compiled, "k", REG_EXTENDED | REG_NOSUB), 0);
+	found = rt_pysource_find(&lines, 1, "f", &pattern, 1, &range);
+	assert_true(found > 0);
+	for (int i = 0; i < found; i++) {
+		if (range[i].always)
+			snprintf(answer + strlen(answer), sizeof(answer) - strlen(answer), "%d ", range[i].first);
+	}
+	free(range);
+	regfree(&pattern.compiled);
+	rt_logical_lines_free(&lines);
+	return answer;
+}
+
+static void test_always(void **state)
+{
+	(void)state;
+	assert_string_equal(always("def f():\n  k = 1\n  if k:\n    k = 2\n  k(\n   3)\n"), "2 5 ");
+	/* headers with nothing but a colon or a bracket behind them, and their block on the same line */
+	assert_string_equal(always("def f():\n  if(k): k()\n  else: k()\n  try: k()\n  except: k()\n  finally: k()\n  while(k): k()\n  k\n"), "8 ");
+	assert_string_equal(always("def f():\n  match k:\n    case 1: k()\n  match(k):\n    case[k]: pass\n  match = k\n  case(k)\n  match[k:1] = k\n"),
+			    "6 7 8 ");
+	assert_string_equal(always("def f():\n  ifk = 1\n  withk()\n  elsek\n"), "2 3 4 ");
+	/* generators and coroutines come back in the middle */
+	assert_string_equal(always("def f():\n  k = 1\n  yield\n  k\n"), "");
+	assert_string_equal(always("def f():\n  k = 1\n  if k: g((yield))\n  k\n"), "");
+	assert_string_equal(always("async def f():\n  k = 1\n  k\n"), "");
+	/* not for the word in a string, a longer word, or a nested function */
+	assert_string_equal(always("def f():\n  \"\"\"k yield k\"\"\"\n  k = 'a' \"yield\"\n  k_yield = yields\n  def g():\n    yield k\n  k\n"), "2 3 4 7 ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_limits),	  cmocka_unit_test(test_any_text),
 		cmocka_unit_test(test_find),	  cmocka_unit_test(test_find_none),
 		cmocka_unit_test(test_find_header), cmocka_unit_test(test_find_long),
+		cmocka_unit_test(test_always),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -588,11 +588,11 @@ static void test_debug_offsets(void **state)
 	assert_non_null(strstr(err, "debug offsets are of another version than Py_Version says"));
 	version = 0x030d05f0;
 	runtime[2] = 1;
-	assert_int_equal(make_and_read(&spec, "made", NULL), -ENOTSUP);
-	assert_non_null(strstr(err, "/made: CPython 3.13.5 is a free-threaded build"));
+	assert_int_equal(make_and_read(&spec, "made", NULL), -EINVAL);
+	assert_non_null(strstr(err, "do not fit any build of this version"));
 	spec.n_symbols = 1;
 	assert_int_equal(make_and_read(&spec, "made", NULL), -ENOTSUP);
-	assert_non_null(strstr(err, "older than 3.11"));
+	assert_non_null(strstr(err, "older than 3.8"));
 }
 
 /* Where the libpython of a program that does not run yet is looked for. */
@@ -667,7 +667,7 @@ static int spoilt(const char *symbol, const void *bytes, size_t len)
 /* An interpreter that is there but cannot be used is refused, never taken for another one. */
 static void test_refused(void **state)
 {
-	const uint64_t v310 = 0x030a0df0, v314 = 0x030e00f0, v313 = 0x030d01f0, zero = 0, huge = UINT64_MAX,
+	const uint64_t v307 = 0x03070df0, v314 = 0x030e00f0, v313 = 0x030d01f0, zero = 0, huge = UINT64_MAX,
 		       v312 = 0x030c04f0;
 	const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
 	(void)state;
@@ -676,10 +676,10 @@ static void test_refused(void **state)
 		print_message("no /usr/bin/python3.11: not tested\n");
 		skip();
 	}
-	assert_int_equal(spoilt("Py_Version", &v310, 8), -ENOTSUP);
-	assert_non_null(strstr(err, "CPython 3.10.13: its memory layout is not known"));
-	assert_int_equal(spoilt("Py_Version", &v314, 8), -ENOTSUP);
-	assert_non_null(strstr(err, "CPython 3.14.0"));
+	assert_int_equal(spoilt("Py_Version", &v307, 8), -ENOTSUP);
+	assert_non_null(strstr(err, "CPython 3.7.13: its memory layout is not known"));
+	assert_int_equal(spoilt("Py_Version", &v314, 8), -EINVAL);
+	assert_non_null(strstr(err, "does not start with debug offsets"));
 	assert_int_equal(spoilt("Py_Version", &zero, 8), -EINVAL);
 	assert_int_equal(spoilt("Py_Version", &huge, 8), -EINVAL);
 	assert_non_null(strstr(err, "python: cannot read the value of its symbol Py_Version"));

@@ -149,8 +149,8 @@ def import_library(names):
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError:
-            pass  # a minimal installation lacks some
+        except Exception:
+            pass  # a minimal installation lacks some, and a library of a neighbouring version does not fit
 
 
 def main():

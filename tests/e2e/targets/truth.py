@@ -5,7 +5,6 @@ The kernel's page-table walk (/proc/self/smaps_rollup) is read at the edges of e
 beforehand; the text is parsed when the work is done. Reading it that way changes no page, which `Truth.check_quiet`
 proves in each run."""
 
-import ctypes
 import gc
 import json
 import mmap
@@ -123,10 +122,10 @@ class Truth:
             json.dump({"pid": os.getpid(), "calls": self.calls(), "facts": self.facts}, file)
         os.rename(path + ".part", path)
 
-    def expect(self, name, pages, tolerance=16):
+    def expect(self, name, pages, tolerance=16, kind="rss"):
         """Self-check of a target: all calls of a phase together made this many pages resident."""
         found = (
-            sum(call["after"]["rss"] - call["before"]["rss"] for call in self.calls() if call["phase"] == name) // PAGE
+            sum(call["after"][kind] - call["before"][kind] for call in self.calls() if call["phase"] == name) // PAGE
         )
         if abs(found - pages) > tolerance:
             raise SystemExit(f"target is not what it says: {name} changed {found} pages, meant {pages}")
@@ -167,4 +166,6 @@ def open_target(work, slots=2048):
 
 
 def set_comm(name):
+    import ctypes  # not everywhere
+
     ctypes.CDLL(None).prctl(15, ctypes.c_char_p(name.encode()), 0, 0, 0)  # PR_SET_NAME
