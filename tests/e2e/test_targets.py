@@ -22,6 +22,7 @@ RUNS = [
     ("live.py", "told"),
     ("children.py", "every_kind"),
     ("children.py", "forked_kids"),
+    ("subinterpreters.py",),
 ]
 
 
