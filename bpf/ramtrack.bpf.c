@@ -4,6 +4,7 @@
  */
 #include "kernel.bpf.h"
 
+#include "cost.bpf.h"
 #include "life.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -16,29 +17,6 @@ static __always_inline s64 rt_arg_count(void *ctx)
 	asm volatile("%0 = *(u64 *)(%1 + 16)" : "=r"(count) : "r"(ctx));
 	return count;
 }
-
-#ifdef RT_OLD_KERNEL
-#define rt_in_one_go(work) (work)
-#else
-/*
- * From 7.0 on the programs of tracepoints can be preempted (include/linux/tracepoint.h: SRCU-fast, no longer with preemption off), and the kernel leaves one out for
- * whoever comes to it on a CPU where it is under way for a thread that was preempted. So these switch preemption off (kfuncs of 6.10).
- */
-extern void bpf_preempt_disable(void) __attribute__((section(".ksyms"), weak));
-extern void bpf_preempt_enable(void) __attribute__((section(".ksyms"), weak));
-
-#define rt_in_one_go(work)                              \
-	({                                              \
-		int result_;                            \
-                                                        \
-		if (cfg.preempted)                      \
-			bpf_preempt_disable();          \
-		result_ = (work);                       \
-		if (cfg.preempted)                      \
-			bpf_preempt_enable();           \
-		result_;                                \
-	})
-#endif
 
 static __always_inline int rt_on_rss_stat(void *ctx, struct mm_struct *mm, int member)
 {
@@ -70,11 +48,10 @@ static __always_inline int rt_on_rss_stat(void *ctx, struct mm_struct *mm, int m
 SEC("tp_btf/rss_stat")
 int BPF_PROG(rss_stat_btf, struct mm_struct *mm, int member)
 {
-	return rt_in_one_go(rt_on_rss_stat(ctx, mm, member));
+	return rt_program(rss_stat_btf, rt_on_rss_stat(ctx, mm, member));
 }
 
-SEC("raw_tp/rss_stat")
-int rss_stat_raw(u64 *ctx)
+static __always_inline int rt_on_rss_stat_raw(u64 *ctx)
 {
 	struct mm_struct *mm = (struct mm_struct *)ctx[0];
 	u32 kind = rt_kind_of((int)ctx[1]), slot = 0;
@@ -100,26 +77,32 @@ int rss_stat_raw(u64 *ctx)
 	return rt_rss_changed(s, slot, kind, count, percpu, task, t);
 }
 
+SEC("raw_tp/rss_stat")
+int rss_stat_raw(u64 *ctx)
+{
+	return rt_program(rss_stat_raw, rt_on_rss_stat_raw(ctx));
+}
+
 #ifndef RT_OLD_KERNEL
 
 /* Where a page fault is: noted for the change of RSS that comes of it. */
 SEC("tp_btf/page_fault_user")
 int BPF_PROG(fault_user, unsigned long address, struct pt_regs *regs, unsigned long error_code)
 {
-	return rt_in_one_go(rt_fault_note(address, regs->ip));
+	return rt_program(fault_user, rt_fault_note(address, regs->ip));
 }
 
 SEC("tp_btf/page_fault_kernel")
 int BPF_PROG(fault_kernel, unsigned long address, struct pt_regs *regs, unsigned long error_code)
 {
-	return rt_in_one_go(rt_fault_in_kernel(address));
+	return rt_program(fault_kernel, rt_fault_in_kernel(address));
 }
 
 /* Comes before the lock is taken, when what a system call is about to unmap can still be looked up. */
 SEC("tp_btf/mmap_lock_start_locking")
 int BPF_PROG(mmap_locking, struct mm_struct *mm)
 {
-	return rt_in_one_go(rt_unmapping());
+	return rt_program(mmap_locking, rt_unmapping());
 }
 
 #endif
@@ -128,31 +111,30 @@ int BPF_PROG(mmap_locking, struct mm_struct *mm)
 SEC("fexit/handle_mm_fault")
 int mm_fault_fexit(void *ctx)
 {
-	return rt_fault_done(false);
+	return rt_program(mm_fault_fexit, rt_fault_done(false));
 }
 
 SEC("kretprobe/handle_mm_fault")
 int mm_fault_kretprobe(void *ctx)
 {
-	return rt_fault_done(false);
+	return rt_program(mm_fault_kretprobe, rt_fault_done(false));
 }
 
 /* Where there is nothing else: at a fault the pages of the one before are seen. */
 SEC("tp_btf/page_fault_user")
 int mm_fault_user(void *ctx)
 {
-	return rt_fault_done(true);
+	return rt_program(mm_fault_user, rt_fault_done(true));
 }
 
 SEC("tp_btf/page_fault_kernel")
 int mm_fault_kernel(void *ctx)
 {
-	return rt_fault_done(true);
+	return rt_program(mm_fault_kernel, rt_fault_done(true));
 }
 
 /* Pages go, and come without a fault, inside system calls. */
-SEC("tp_btf/sys_exit")
-int mm_sys_exit(void *ctx)
+static __always_inline int rt_on_sys_exit(void)
 {
 	struct rt_thread *t = rt_thread_of(rt_current_task());
 	struct rt_space *s = t ? rt_thread_space(t) : NULL;
@@ -160,28 +142,34 @@ int mm_sys_exit(void *ctx)
 	return s ? rt_poll(t, s, RT_PROG_RSS, RT_TAKE_SEVERAL) : 0;
 }
 
+SEC("tp_btf/sys_exit")
+int mm_sys_exit(void *ctx)
+{
+	return rt_program(mm_sys_exit, rt_on_sys_exit());
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
-	return rt_in_one_go(rt_on_fork(parent, child));
+	return rt_program(process_fork, rt_on_fork(parent, child));
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task)
 {
-	return rt_in_one_go(rt_on_exec(task));
+	return rt_program(process_exec, rt_on_exec(task));
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	return rt_in_one_go(rt_on_end(task));
+	return rt_program(process_exit, rt_on_end(task));
 }
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 {
-	return rt_in_one_go(rt_on_rename(task, comm));
+	return rt_program(task_renamed, rt_on_rename(task, comm));
 }
 
 #ifndef RT_OLD_KERNEL
@@ -193,31 +181,30 @@ int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_fork_again, struct task_struct *parent, struct task_struct *child)
 {
-	return rt_thread_of(child) ? 0 : rt_in_one_go(rt_on_fork(parent, child));
+	return rt_thread_of(child) ? 0 : rt_program(process_fork_again, rt_on_fork(parent, child));
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec_again, struct task_struct *task)
 {
-	return rt_exec_seen(task) ? 0 : rt_in_one_go(rt_on_exec(task));
+	return rt_exec_seen(task) ? 0 : rt_program(process_exec_again, rt_on_exec(task));
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit_again, struct task_struct *task)
 {
-	return rt_in_one_go(rt_on_end(task));
+	return rt_program(process_exit_again, rt_on_end(task));
 }
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed_again, struct task_struct *task, const char *comm)
 {
-	return rt_in_one_go(rt_on_rename(task, comm));
+	return rt_program(task_renamed_again, rt_on_rename(task, comm));
 }
 
 #endif
 
-SEC("tp_btf/sched_switch")
-int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
+static __always_inline int rt_on_switch(struct task_struct *prev)
 {
 	struct rt_thread *t = rt_thread_of(prev);
 	struct rt_space *s;
@@ -246,9 +233,14 @@ int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task
 	return 0;
 }
 
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switched, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
+{
+	return rt_program(sched_switched, rt_on_switch(prev));
+}
+
 /* A thread that wakes another one of its process may do so in a phase that was not seen yet, and the other one's pages belong to it. */
-SEC("tp_btf/sched_waking")
-int BPF_PROG(thread_wakes, struct task_struct *other)
+static __always_inline int rt_on_wake(struct task_struct *other)
 {
 	struct task_struct *task = rt_current_task();
 	struct rt_thread *t = rt_thread_of(task);
@@ -264,8 +256,13 @@ int BPF_PROG(thread_wakes, struct task_struct *other)
 	return 0;
 }
 
-SEC("perf_event")
-int clock_sample(void *ctx)
+SEC("tp_btf/sched_waking")
+int BPF_PROG(thread_wakes, struct task_struct *other)
+{
+	return rt_program(thread_wakes, rt_on_wake(other));
+}
+
+static __always_inline int rt_on_sample(void)
 {
 	struct task_struct *task = rt_current_task();
 	struct rt_thread *t = rt_thread_of(task);
@@ -289,9 +286,14 @@ int clock_sample(void *ctx)
 	return 0;
 }
 
+SEC("perf_event")
+int clock_sample(void *ctx)
+{
+	return rt_program(clock_sample, rt_on_sample());
+}
+
 /* _PyEval_EvalFrameDefault(PyThreadState *tstate, _PyInterpreterFrame *frame, int throwflag): 3.11 to 3.13, Python/ceval.c. */
-SEC("uprobe")
-int eval_entry(struct pt_regs *ctx)
+static __always_inline int rt_on_entry(struct pt_regs *ctx)
 {
 	struct task_struct *task = rt_current_task();
 	struct rt_thread *t = rt_thread_of(task);
@@ -331,6 +333,12 @@ int eval_entry(struct pt_regs *ctx)
 	}
 	t->busy = 0;
 	return 0;
+}
+
+SEC("uprobe")
+int eval_entry(struct pt_regs *ctx)
+{
+	return rt_program(eval_entry, rt_on_entry(ctx));
 }
 
 SEC("iter/task")

@@ -34,7 +34,7 @@ static void add_capabilities(struct rt_doc *doc, const struct rt_hostinfo *h)
 		{CAP_PERFMON, "cap_perfmon", "CAP_PERFMON", "tracing programs and perf events are refused"},
 		{CAP_SYS_PTRACE, "cap_sys_ptrace", "CAP_SYS_PTRACE", "other users' processes cannot be looked at"},
 		{CAP_DAC_READ_SEARCH, "cap_dac_read_search", "CAP_DAC_READ_SEARCH", "other users' interpreters and sources may be unreadable"},
-		{CAP_SYS_ADMIN, "cap_sys_admin", "CAP_SYS_ADMIN", "the tool's own BPF time is not measured; uprobes are refused from mid-2025 on"},
+		{CAP_SYS_ADMIN, "cap_sys_admin", "CAP_SYS_ADMIN", "uprobes are refused from mid-2025 on"},
 		{CAP_SYS_RESOURCE, "cap_sys_resource", "CAP_SYS_RESOURCE", "RLIMIT_MEMLOCK cannot be raised, which kernels before 5.11 need"},
 	};
 

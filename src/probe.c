@@ -19,6 +19,7 @@
 #include "hostinfo.h"
 #include "log.h"
 #include "rt_config.h"
+#include "rt_cost.h"
 
 #include "skel.h"
 
@@ -43,7 +44,6 @@ struct rt_probe {
 	bool short_memlock; /* the limit on locked memory is low and could not be raised */
 	bool old;   /* the BPF object for kernels before 5.17 */
 	enum rt_mm_source source;
-	int stats_fd;
 	struct bpf_link **samples; /* one per CPU */
 	struct bpf_link *entries[MAX_ENTRIES];
 	struct entry_site {
@@ -401,7 +401,6 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 	p->config = *config;
 	p->on_record = on_record;
 	p->ctx = ctx;
-	p->stats_fd = -1;
 	p->cpus = libbpf_num_possible_cpus();
 	p->split = split;
 	status = choose_object(p);
@@ -423,7 +422,6 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 		rt_probe_close(p);
 		return status;
 	}
-	p->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME); /* without it our own cost is not known: said in the summary as 0 */
 	*out = p;
 	return RT_OK;
 }
@@ -457,8 +455,6 @@ void rt_probe_close(struct rt_probe *p)
 		ring_buffer__free(p->ring);
 		rt_skel_destroy(p->skel);
 	}
-	if (p->stats_fd >= 0)
-		close(p->stats_fd);
 	free(p);
 }
 
@@ -812,32 +808,67 @@ static uint64_t map_bytes(int fd)
 	return n;
 }
 
+/* A program's runs on all CPUs, and from those that were timed how long all took. */
+static struct rt_prog_cost program_cost(const struct rt_probe *p, uint32_t id, const char *name, struct rt_cost *parts)
+{
+	struct rt_prog_cost cost = {.name = name};
+	double ns = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.costs), &id, parts))
+		return cost;
+	for (int cpu = 0; cpu < p->cpus; cpu++) {
+		cost.runs += parts[cpu].runs;
+		if (parts[cpu].timed)
+			ns += (double)parts[cpu].ns / (double)parts[cpu].timed * (double)parts[cpu].runs;
+	}
+	cost.ns = (uint64_t)ns;
+	return cost;
+}
+
+/* How often the kernel left a program out. */
+static uint64_t program_missed(const struct rt_probe *p, const struct bpf_program *prog)
+{
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+	int fd = bpf_program__fd(prog);
+
+	/* mmap_locking: its own look-up takes the lock that it is called for */
+	if (prog == p->skel->progs.mmap_locking || fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return 0;
+	return info.recursion_misses;
+}
+
 void rt_probe_cost(const struct rt_probe *p, struct rt_probe_cost *out)
 {
+	static const char *const names[] = {
+#define NAME(name) #name,
+		RT_COSTS(NAME)
+#undef NAME
+	};
+	struct rt_cost *parts = calloc((size_t)p->cpus, sizeof(*parts));
 	struct bpf_program *prog;
 	struct bpf_map *map;
 
 	if (p->final_cost.n_progs) {
 		*out = p->final_cost;
+		free(parts);
 		return;
 	}
 	memset(out, 0, sizeof(*out));
-	bpf_object__for_each_program(prog, p->skel->obj) {
-		struct bpf_prog_info info = {};
-		uint32_t len = sizeof(info);
-		int fd = bpf_program__fd(prog);
+	for (uint32_t id = 0; parts && id < RT_COST_IDS; id++) {
+		struct rt_prog_cost cost = program_cost(p, id, names[id], parts);
 
-		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) || !info.run_cnt)
+		prog = bpf_object__find_program_by_name(p->skel->obj, names[id]);
+		if (!cost.runs || !prog)
 			continue;
-		out->runs += info.run_cnt;
-		out->ns += info.run_time_ns;
-		if (prog == p->skel->progs.mmap_locking)
-			info.recursion_misses = 0; /* its own look-up takes the lock that it is called for */
-		out->missed += info.recursion_misses;
+		cost.missed = program_missed(p, prog);
+		out->runs += cost.runs;
+		out->ns += cost.ns;
+		out->missed += cost.missed;
 		if (out->n_progs < RT_PROG_COSTS)
-			out->prog[out->n_progs++] = (struct rt_prog_cost){bpf_program__name(prog), info.run_cnt, info.run_time_ns,
-									   info.recursion_misses};
+			out->prog[out->n_progs++] = cost;
 	}
+	free(parts);
 	bpf_object__for_each_map(map, p->skel->obj)
 		out->map_bytes += map_bytes(bpf_map__fd(map));
 }

@@ -91,7 +91,7 @@ void rt_probe_new_generation(struct rt_probe *probe, uint32_t *node, uint32_t *c
 
 void rt_probe_counters(const struct rt_probe *probe, uint64_t out[RT_COUNTERS]);
 
-#define RT_PROG_COSTS 16
+#define RT_PROG_COSTS 32
 
 struct rt_probe_cost {
 	uint64_t runs, ns, missed;
