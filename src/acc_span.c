@@ -224,6 +224,15 @@ static bool rt_span_open(struct rt_account *account, struct rt_thread *thread, u
 	return true;
 }
 
+static bool rt_match_whole(const struct rt_match *match, uint16_t phase)
+{
+	for (size_t i = 0; i < match->n_whole; i++) {
+		if (match->whole[i] == phase)
+			return true;
+	}
+	return false;
+}
+
 void rt_spans_follow(struct rt_account *account, struct rt_thread *thread, const uint32_t *want, size_t n, size_t keep,
 		     const struct rt_moment *moment)
 {
@@ -233,8 +242,15 @@ void rt_spans_follow(struct rt_account *account, struct rt_thread *thread, const
 		common++;
 	if (thread->n_spans > common || n > common)
 		rt_spans_peak(thread->proc, rt_pages_total(moment->pages));
-	while (thread->n_spans > common)
-		rt_span_close(account, thread, moment);
+	while (thread->n_spans > common) {
+		struct rt_moment end = *moment;
+
+		/* All that is wanted stays: the outermost of what closes belongs to the call that ended, and what lies inside it ended before. */
+		if (moment->left && common == n && thread->n_spans - 1 - common < moment->left->n_whole &&
+		    rt_match_whole(moment->left, thread->span[thread->n_spans - 1]->phase))
+			end.exact_end = true;
+		rt_span_close(account, thread, &end);
+	}
 	for (size_t i = common; i < n; i++) {
 		if (!rt_span_open(account, thread, want[i], i >= keep, moment)) {
 			account->lost_stacks++;

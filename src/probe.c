@@ -668,6 +668,12 @@ int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
 	return RT_OK;
 }
 
+void rt_probe_watch_fds(const struct rt_probe *p, int *prog, int *map)
+{
+	*prog = p->skel->progs.watch_hit ? bpf_program__fd(p->skel->progs.watch_hit) : -1;
+	*map = p->skel->maps.watches ? bpf_map__fd(p->skel->maps.watches) : -1;
+}
+
 static int set_target(struct rt_probe *p, pid_t pid, uint32_t how)
 {
 	uint32_t key = (uint32_t)pid;

@@ -91,6 +91,9 @@ void rt_probe_new_generation(struct rt_probe *probe, uint32_t *node, uint32_t *c
 
 void rt_probe_counters(const struct rt_probe *probe, uint64_t out[RT_COUNTERS]);
 
+/* The program for watchpoints and the map of what is watched (src/entrywatch.c); *prog is -1 where they are not loaded. */
+void rt_probe_watch_fds(const struct rt_probe *probe, int *prog, int *map);
+
 #define RT_PROG_COSTS 16
 
 struct rt_probe_cost {
