@@ -123,6 +123,9 @@ static __noinline int rt_entry_node(struct rt_thread *t, struct rt_shadow *sh, c
 	seen->node = rt_node_get(t->image, t->tid, parent, sh->ref.id, 0);
 	seen->sig = (u32)(rt_mix(((u64)parent << 32) | (sh->ref.flags & RT_CODE_IS_STATEMENT ? 0 : 0xfffffff1), sh->ref.id) >> 7) | 1;
 	seen->code = sh->ref.id;
+	t->from_node = parent;
+	t->new_sig = seen->sig;
+	t->new_node = seen->node;
 	return 0;
 }
 
@@ -202,6 +205,7 @@ int watch_hit(struct bpf_perf_event_data *ctx)
 	}
 	t->busy = 1;
 	t->delta.pages = 0;
+	t->new_node = 0;
 	rt_look(t, s, RT_PROG_ENTRY, 0, &seen);
 	if (seen.flags & (RT_RUN_NO_PYTHON | RT_RUN_NOT_YET)) { /* a thread's first frame */
 		rt_root_check(s);

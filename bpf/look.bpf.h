@@ -183,6 +183,14 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 	seen->node = sh->st.node;
 	seen->sig = sh->st.sig;
 	seen->flags = 0;
+#ifndef RT_OLD_KERNEL
+	if (t->new_node && t->from_node == seen->node) {
+		seen->node = t->new_node;
+		seen->sig = t->new_sig;
+	} else {
+		t->new_node = 0;
+	}
+#endif
 	return 0;
 }
 

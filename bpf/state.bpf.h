@@ -254,7 +254,8 @@ struct rt_thread {
 #ifndef RT_OLD_KERNEL
 	u64 open[RT_OPEN_CALLS]; /* frames of calls whose begin a watchpoint told, the last ones (entry.bpf.h) */
 	u32 open_at;
-	u32 open_pad;
+	/* The call that began at the last hit, while its frame is not linked yet and its caller still stands at `from_node`: its node, 0: none. */
+	u32 new_node, new_sig, from_node;
 #endif
 #ifdef RT_OLD_KERNEL
 	u64 start; /* when the task began */

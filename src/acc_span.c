@@ -214,13 +214,26 @@ static bool rt_span_open(struct rt_account *account, struct rt_thread *thread, u
 		account->lost_stacks++;
 	memcpy(span->start, moment->pages, sizeof(span->start));
 	span->tree_start = proc->tree;
-	span->start_exact = exact;
+	span->start_exact = span->fresh = exact;
 	span->tally.start_ns = moment->ts_ns;
 	span->tally.start_min = exact || moment->seen_ns > moment->ts_ns ? moment->ts_ns : moment->seen_ns;
 	span->tally.peak = rt_pages_total(moment->pages);
 	proc->has_phase = true;
 	account->stacks.matcher.fate[span->phase].hit = true;
 	rt_span_checkpoint(account, span, RT_ENTER, moment);
+	return true;
+}
+
+/* Is it the span of this path? The interpreter moves the caller's instruction on only after it has made the callee's frame (CPython 3.11 to 3.13, Python/ceval.c), so a call
+ * whose begin was told has another call site then than at all later looks: at the first of them it takes that. */
+static bool rt_span_same(struct rt_account *account, struct rt_span *span, uint32_t want)
+{
+	const struct rt_path *was = &account->stacks.paths.path[span->path], *is = &account->stacks.paths.path[want];
+
+	if (span->path != want && !(span->fresh && was->phase == is->phase))
+		return false;
+	span->path = want;
+	span->fresh = false;
 	return true;
 }
 
@@ -238,7 +251,8 @@ void rt_spans_follow(struct rt_account *account, struct rt_thread *thread, const
 {
 	size_t common = 0;
 
-	while (common < thread->n_spans && common < n && common < keep && thread->span[common]->path == want[common])
+	while (common < thread->n_spans && common < n && common < keep &&
+	       rt_span_same(account, thread->span[common], want[common]))
 		common++;
 	if (thread->n_spans > common || n > common)
 		rt_spans_peak(thread->proc, rt_pages_total(moment->pages));
