@@ -129,17 +129,27 @@ static __noinline int rt_entry_node(struct rt_thread *t, struct rt_shadow *sh, c
 	return 0;
 }
 
+/* Was the frame at `at`, a call of this code object, linked at the last look? Then its call began before anything was watched. */
+static __always_inline u32 rt_shadow_has(struct rt_shadow *sh, u64 at, u64 code)
+{
+	u32 pos = sh->index[rt_index_hash(at)];
+	struct rt_shadow_frame *f = rt_at(sh->f, RT_DEPTH, pos);
+	struct rt_shadow_entry *e = rt_at(sh->e, RT_DEPTH, pos);
+
+	return f && e && pos < sh->depth && f->addr == at && e->code == code;
+}
+
 enum rt_watch_what { RT_WATCH_NOTHING, RT_WATCH_ENTRY, RT_WATCH_EXIT };
 
 /* What the count's move means. */
-static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, struct rt_watch_value *v, u64 code)
+static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, struct rt_watch_value *v, u64 code)
 {
 	struct task_struct *task = rt_current_task();
 	const struct rt_pyoff *po;
 	u32 count = 0, key, up, was_open;
 	u64 at, tip;
 
-	if (!t || !s || !v)
+	if (!t || !s || !sh || !v)
 		return RT_WATCH_NOTHING;
 	key = s->pyoff;
 	po = bpf_map_lookup_elem(&pyoffs, &key);
@@ -158,7 +168,7 @@ static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, 
 		return rt_user_u64(at + po->frame_code) == code ? RT_WATCH_EXIT : RT_WATCH_NOTHING;
 	}
 	/* From 3.12 on a frame that a traceback still needs is copied on its way out, with a reference of the copy's own: the call's end follows. */
-	was_open = rt_open_find(t, at, 0);
+	was_open = rt_open_find(t, at, 0) || rt_shadow_has(sh, at, code);
 	if (was_open && po->version > 0x30b)
 		return RT_WATCH_NOTHING;
 	rt_open_add(t, at);
@@ -196,13 +206,13 @@ int watch_hit(struct bpf_perf_event_data *ctx)
 		return 0;
 	}
 	sh = rt_shadow_make(task, t, s);
-	what = rt_watch_meaning(t, s, v, wk.addr);
-	if (what == RT_WATCH_NOTHING)
-		return 0;
 	if (!sh) {
 		rt_count(RT_C_WATCH_LOST);
 		return 0;
 	}
+	what = rt_watch_meaning(t, s, sh, v, wk.addr);
+	if (what == RT_WATCH_NOTHING)
+		return 0;
 	t->busy = 1;
 	t->delta.pages = 0;
 	t->new_node = 0;

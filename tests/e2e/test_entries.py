@@ -31,9 +31,9 @@ def needs_watchpoints(tool_path):
         pytest.skip(done.stderr.strip())
 
 
-def test_calls_are_counted(tool, interpreter):
+def test_calls_are_counted(tool, python):
     needs_watchpoints(tool.path)
-    said, counts, told = run(tool, interpreter, 10000, ["--python-entry", "watch"])
+    said, counts, told = run(tool, python, 10000, ["--python-entry", "watch"])
     assert said.of("start")[0]["python_entry"] == "watch"
     for name in NAMES:
         assert told[name, True] + told[name, False] == counts[name], (name, counts, told, said.errors)
@@ -46,9 +46,9 @@ def test_calls_are_counted(tool, interpreter):
 
 
 @pytest.mark.parametrize("option", ["auto", "off", "uprobe", "watch"])
-def test_thrown_through(tool, interpreter, option):
+def test_thrown_through(tool, python, option):
     """No option ends a target that throws, and the sums are the same."""
     if option == "watch":
         needs_watchpoints(tool.path)
-    said, counts, told = run(tool, interpreter, 200, ["--python-entry", option])
+    said, counts, told = run(tool, python, 200, ["--python-entry", option])
     assert counts["thrower"] == 51, said.errors
