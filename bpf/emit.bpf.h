@@ -77,7 +77,7 @@ static __always_inline void rt_emit_run(struct rt_thread *t, struct rt_run *run,
 	r->flags = run->flags;
 	r->events = run->events;
 	r->map = run->map;
-	r->pad = 0;
+	r->code = run->code;
 	bpf_ringbuf_submit(r, rt_wakeup());
 }
 
@@ -112,7 +112,7 @@ static __always_inline void rt_emit_remote(struct rt_space *s, u32 cause)
 		r->flags = 0;
 		r->events = rt_exchange(&m->events, 0);
 		r->map = RT_MAP_ID_UNKNOWN;
-		r->pad = 0;
+		r->code = 0;
 		bpf_ringbuf_submit(r, rt_wakeup());
 	}
 }

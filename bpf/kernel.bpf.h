@@ -256,6 +256,13 @@ struct pt_regs {
 #pragma clang attribute pop
 #endif
 
-struct bpf_perf_event_data;
+#ifndef RT_HOST
+/* include/uapi/linux/bpf_perf_event.h, arch/x86/include/asm/ptrace.h: what a perf event's program gets; the kernel translates accesses, so these are offsets of its ABI. */
+struct bpf_perf_event_data {
+	unsigned long regs[21];
+	u64 sample_period;
+	u64 addr;
+};
+#endif
 
 #endif

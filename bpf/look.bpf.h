@@ -135,12 +135,12 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 	seen->flags = RT_RUN_NO_PYTHON;
 	po = bpf_map_lookup_elem(&pyoffs, &key);
 	if (!po)
-		return 0;
+		rt_return_nothing();
 	tip = rt_current_frame(t, s, po, rt_of(task, thread.fsbase));
 	if (!tip && !entry) {
 		if (!s->seen_frame)
 			seen->flags = RT_RUN_NOT_YET;
-		return 0;
+		rt_return_nothing();
 	}
 	rt_root_check(s);
 	/* With a run queue's lock held, or in an interrupt, no memory is asked for: what gets it might want the same lock. */
@@ -153,7 +153,7 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 		rt_count(prog == RT_PROG_RSS ? RT_C_SHADOW_NOMEM : RT_C_GLANCE_FAILED);
 		seen->flags = RT_RUN_UNREADABLE;
 		seen->sig = t->sig;
-		return 0;
+		rt_return_nothing();
 	}
 	s->seen_frame = 1;
 	sh->st.tip = tip;
@@ -167,7 +167,7 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 		rt_count(prog == RT_PROG_RSS ? RT_C_STACK_UNREADABLE : RT_C_GLANCE_FAILED);
 		seen->flags = RT_RUN_UNREADABLE;
 		seen->sig = t->sig;
-		return 0;
+		rt_return_nothing();
 	}
 	if (entry && sh->depth < RT_DEPTH && !sh->gap) {
 		/* The frame is not linked yet: its caller is the tip. It goes on the shadow as it will be. */
@@ -188,7 +188,15 @@ static RT_FOLDED int rt_look_python(struct rt_thread *t, struct rt_space *s, u32
 	seen->node = sh->st.node;
 	seen->sig = sh->st.sig;
 	seen->flags = 0;
-	return 0;
+#ifndef RT_OLD_KERNEL
+	if (t->new_node && t->from_node == seen->node) {
+		seen->node = t->new_node;
+		seen->sig = t->new_sig;
+	} else {
+		t->new_node = 0;
+	}
+#endif
+	rt_return_nothing();
 }
 
 static __always_inline int rt_look_here(struct rt_thread *t, struct rt_space *s, u32 prog, u64 entry, struct rt_seen *seen)
@@ -266,6 +274,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->reused = 0;
 	run->node = seen->node;
 	run->map = d->map;
+	run->code = seen->code;
 	run->epoch = s->epoch;
 	run->flags = seen->flags | how;
 	run->active = 1;

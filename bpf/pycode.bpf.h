@@ -11,6 +11,7 @@
 #ifndef RT_PYCODE_BPF_H
 #define RT_PYCODE_BPF_H
 
+#include "../include/rt_entryoff.h"
 #include "emit.bpf.h"
 
 #define RT_STR_MAX (1u << 20) /* a longer str is taken for garbage */
@@ -283,6 +284,36 @@ RT_GLOBAL int rt_code_send(struct rt_thread *t, const struct rt_pyoff *po, struc
 	return 0;
 }
 
+#ifndef RT_OLD_KERNEL
+
+/* User space puts a watchpoint on its count, soon: this is the first that is seen of it. */
+static __noinline int rt_watch_tell(struct rt_thread *t, const struct rt_pyoff *po, struct rt_code_ref *c)
+{
+	struct rt_rec_watch *r;
+
+	if (!t || !po || !c)
+		return 0;
+	r = rt_reserve(struct rt_rec_watch, RT_C_WATCH_LOST);
+	if (!r)
+		return 0;
+	rt_header(&r->h, RT_REC_WATCH, sizeof(*r), bpf_ktime_get_ns(), t->image, t->tid);
+	r->addr = c->addr;
+	r->code = c->id;
+	r->pid = rt_current_task()->tgid;
+	r->count = (u32)rt_user_u64(c->addr);
+	r->co_flags = (u32)rt_user_u64(c->addr + RT_CODE_FLAGS);
+	r->version = po->version;
+	r->layout = po->flags;
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+#else
+
+#define rt_watch_tell(t, po, c) ((void)0)
+
+#endif
+
 /* Gives the code object at c->addr its id, new if need be. Returns 0, or -1 if it cannot be read (id is then RT_CODE_UNKNOWN). */
 RT_INNER int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct rt_pyoff *po, struct rt_code_ref *c,
 			   u32 prog)
@@ -328,6 +359,8 @@ RT_INNER int rt_code_get(struct rt_thread *t, struct rt_shadow *sh, const struct
 		c->flags = RT_CODE_IS_VOLATILE;
 	}
 	rt_code_send(t, po, c, prog);
+	if (c->flags & RT_CODE_IS_WATCH)
+		rt_watch_tell(t, po, c);
 	/* Written by one CPU at a time in all but the rarest cases (one GIL, one image a set entry): the fingerprint goes in last and keeps a torn
 	 * entry from being believed. */
 	e = &cs->e[victim];

@@ -7,6 +7,8 @@
 #include "cost.bpf.h"
 #include "life.bpf.h"
 
+#include "entry.bpf.h"
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* The third argument of rss_stat, up to 6.1: what the mm's counter is now. One load from the context, as the verifier wants it. */

@@ -186,6 +186,8 @@ struct rt_run {
 	u8 dirty;  /* and is worth sending: pages, or a phase's edge */
 	u32 events;
 	u32 slot;
+	u32 code; /* of rt_seen */
+	u32 pad;
 	u64 min_flt, maj_flt; /* of the task at the begin */
 };
 
@@ -216,7 +218,10 @@ struct rt_seen {
 	u32 node;
 	u32 sig;
 	u32 flags; /* enum rt_run_flags */
+	u32 code; /* RT_RUN_ENTRY, RT_RUN_EXIT by a watchpoint: of which call */
 };
+
+#define RT_OPEN_CALLS 8 /* a power of two */
 
 struct rt_thread {
 	u32 slot;
@@ -249,6 +254,12 @@ struct rt_thread {
 	u32 shadow; /* storage.bpf.h: number plus one, 0: none yet */
 	u32 ended; /* its exit was seen */
 	char comm[16]; /* the name that was told last */
+#ifndef RT_OLD_KERNEL
+	u64 open[RT_OPEN_CALLS]; /* frames of calls whose begin a watchpoint told, the last ones (entry.bpf.h) */
+	u32 open_at;
+	/* The call that began at the last hit, while its frame is not linked yet and its caller still stands at `from_node`: its node, 0: none. */
+	u32 new_node, new_sig, from_node;
+#endif
 #ifdef RT_OLD_KERNEL
 	u64 start; /* when the task began */
 	u32 key;
@@ -406,6 +417,7 @@ struct rt_code_entry {
 enum rt_code_cache_flags {
 	RT_CODE_IS_FUNCTION = RT_NAME_FUNCTION,
 	RT_CODE_IS_STATEMENT = RT_NAME_STATEMENT,
+	RT_CODE_IS_WATCH = RT_NAME_WATCH,
 	RT_CODE_IS_VOLATILE = 4, /* made by exec or eval, or its address came back before: check its identity at every look */
 };
 

@@ -56,6 +56,7 @@ enum rt_type {
 	RT_REC_META = 10,	/* from user space: name, executable, ... of an image */
 	RT_REC_MAP = 11,	/* a mapping that runs will name, once */
 	RT_REC_OPENING = 12,	/* from user space: what an image held when it was attached to, one mapping's name */
+	RT_REC_WATCH = 14,	/* a code object that the profile marks `watch` was met: where its count lies; never comes to the core */
 	RT_REC_ARGS = 13,	/* while a process is waited for: the command line of an exec; never comes to the core */
 };
 
@@ -182,6 +183,7 @@ enum rt_run_flags {
 	RT_RUN_ENTRY = 8,      /* begun by an entry probe: a new call of the innermost frame at first_ns exactly */
 	RT_RUN_CUT = 16,       /* continues the thread's last run: cut by age, a sleep, or another thread's phase change */
 	RT_RUN_EDGE = 64,      /* begun because the frames that the profile names are others, or elsewhere, than at the thread's last look */
+	RT_RUN_EXIT = 128,     /* begun because a call of the code object `code` ended at first_ns exactly: its caller is the innermost frame */
 	RT_RUN_NOT_YET = 32,   /* the image's interpreter is not found yet (start-up of the interpreter itself) */
 };
 
@@ -202,7 +204,7 @@ struct rt_rec_run {
 	__rt_u16 flags; /* enum rt_run_flags */
 	__rt_u32 events;
 	__rt_u32 map; /* whose pages: rt_rec_map.id or enum rt_map_id */
-	__rt_u32 pad;
+	__rt_u32 code; /* RT_RUN_EXIT: rt_rec_code.id; else not to be used */
 };
 static_assert(sizeof(struct rt_rec_run) == 128, "rt_rec_run");
 
@@ -291,6 +293,18 @@ struct rt_rec_args {
 };
 static_assert(sizeof(struct rt_rec_args) == 32 + RT_ARGS_MAX, "rt_rec_args");
 
+struct rt_rec_watch { /* h.image, h.tid: whose; follows its CODE record */
+	struct rt_hdr h;
+	__rt_u64 addr; /* of the code object in that image: the count is its first word */
+	__rt_u32 code; /* rt_rec_code.id */
+	__rt_u32 pid;
+	__rt_u32 count; /* then */
+	__rt_u32 co_flags;
+	__rt_u32 version; /* major << 8 | minor */
+	__rt_u32 layout;  /* enum rt_pyoff_flags */
+};
+static_assert(sizeof(struct rt_rec_watch) == 56, "rt_rec_watch");
+
 /* What was lost or cut, by cause, one row per CPU in the map `counters`. Append only. */
 enum rt_counter {
 	RT_C_RSS_EVENTS,	/* RSS changes of followed address spaces */
@@ -320,6 +334,8 @@ enum rt_counter {
 	RT_C_LOST_MAP,		/* ring buffer full: a mapping's name lost, sent again at its next look-up */
 	RT_C_MAP_FULL,		/* too many files to tell apart: pages put under "<other files>" */
 	RT_C_WAKE_LOOKS,	/* looks when a thread woke another one of its process */
+	RT_C_WATCH_HITS,	/* watchpoints on code objects hit */
+	RT_C_WATCH_LOST,	/* of them: begins or ends of calls at which the stack could not be looked at: their spans are not exact */
 	RT_COUNTERS,
 };
 

@@ -19,6 +19,7 @@
 #define RT_POOL_SHADOWS 512	  /* where task storage is too small for shadows: threads that run Python; 32 MiB */
 #define RT_OLD_THREADS 16384	  /* before 5.17: threads followed at a time */
 #define RT_OLD_SHADOWS 512	  /* and those of them that run Python */
+#define RT_MAX_WATCHES 1024	  /* code objects watched at a time */
 #define RT_RING_BYTES (8u << 20)
 
 /* Which hooks tell that pages moved (option --mm-source). */
@@ -48,6 +49,21 @@ struct rt_config {
 enum rt_name_flags {
 	RT_NAME_FUNCTION = 1,	/* a phase is the whole function */
 	RT_NAME_STATEMENT = 2,	/* a phase is a statement in it: the instruction matters */
+	RT_NAME_WATCH = 8,	/* its calls are to be told exactly (4 is the kernel side's own) */
+};
+
+/* Map `watches`: which code objects' reference counts have watchpoints. */
+struct rt_watch_key {
+	__rt_u64 addr;
+	__rt_u32 image;
+	__rt_u32 pad;
+};
+
+struct rt_watch_value {
+	__rt_u64 hits;
+	__rt_u64 ns; /* that the program took at them */
+	__rt_u32 last; /* lower half of the count at the last hit */
+	__rt_u32 pad;
 };
 
 /* Hash of names, the same on both sides: FNV-1a, 64 bits. A key is the hash of the qualname, mixed with the hash of the last or of the last two components of

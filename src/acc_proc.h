@@ -53,6 +53,7 @@ struct rt_span {
 	struct rt_tally tally; /* start_ns, start_min, peak, charges: the rest when it ends */
 	struct rt_split split; /* charges, those of nested spans once they have ended */
 	bool start_exact;
+	bool fresh; /* begun at its call, when the caller's instruction was not yet the one that it stays at: see rt_span_same */
 };
 
 struct rt_thread {

@@ -173,6 +173,11 @@ static void rt_change_edges(struct rt_account *account, struct rt_change *change
 	if (!moment.seen_ns)
 		moment.seen_ns = thread->born_ns;
 	memcpy(moment.pages, change->before, sizeof(moment.pages));
+	if (run->flags & RT_RUN_EXIT) {
+		const struct rt_code *code = rt_codes_find(&account->stacks.codes, run->code);
+
+		moment.left = code ? code->match : NULL;
+	}
 	rt_change_passed(account, change, &moment);
 	if (run->flags & RT_RUN_ENTRY && n) {
 		keep = rt_stacks_depth_outside(&account->stacks, run->node);

@@ -214,7 +214,7 @@ static bool rt_span_open(struct rt_account *account, struct rt_thread *thread, u
 		account->lost_stacks++;
 	memcpy(span->start, moment->pages, sizeof(span->start));
 	span->tree_start = proc->tree;
-	span->start_exact = exact;
+	span->start_exact = span->fresh = exact;
 	span->tally.start_ns = moment->ts_ns;
 	span->tally.start_min = exact || moment->seen_ns > moment->ts_ns ? moment->ts_ns : moment->seen_ns;
 	span->tally.peak = rt_pages_total(moment->pages);
@@ -224,17 +224,47 @@ static bool rt_span_open(struct rt_account *account, struct rt_thread *thread, u
 	return true;
 }
 
+/* Is it the span of this path? The interpreter moves the caller's instruction on only after it has made the callee's frame (CPython 3.11 to 3.13, Python/ceval.c), so a call
+ * whose begin was told has another call site then than at all later looks: at the first of them it takes that. */
+static bool rt_span_same(struct rt_account *account, struct rt_span *span, uint32_t want)
+{
+	const struct rt_path *was = &account->stacks.paths.path[span->path], *is = &account->stacks.paths.path[want];
+
+	if (span->path != want && !(span->fresh && was->phase == is->phase))
+		return false;
+	span->path = want;
+	span->fresh = false;
+	return true;
+}
+
+static bool rt_match_whole(const struct rt_match *match, uint16_t phase)
+{
+	for (size_t i = 0; i < match->n_whole; i++) {
+		if (match->whole[i] == phase)
+			return true;
+	}
+	return false;
+}
+
 void rt_spans_follow(struct rt_account *account, struct rt_thread *thread, const uint32_t *want, size_t n, size_t keep,
 		     const struct rt_moment *moment)
 {
 	size_t common = 0;
 
-	while (common < thread->n_spans && common < n && common < keep && thread->span[common]->path == want[common])
+	while (common < thread->n_spans && common < n && common < keep &&
+	       rt_span_same(account, thread->span[common], want[common]))
 		common++;
 	if (thread->n_spans > common || n > common)
 		rt_spans_peak(thread->proc, rt_pages_total(moment->pages));
-	while (thread->n_spans > common)
-		rt_span_close(account, thread, moment);
+	while (thread->n_spans > common) {
+		struct rt_moment end = *moment;
+
+		/* All that is wanted stays: the outermost of what closes belongs to the call that ended, and what lies inside it ended before. */
+		if (moment->left && common == n && thread->n_spans - 1 - common < moment->left->n_whole &&
+		    rt_match_whole(moment->left, thread->span[thread->n_spans - 1]->phase))
+			end.exact_end = true;
+		rt_span_close(account, thread, &end);
+	}
 	for (size_t i = common; i < n; i++) {
 		if (!rt_span_open(account, thread, want[i], i >= keep, moment)) {
 			account->lost_stacks++;

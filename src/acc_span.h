@@ -12,6 +12,7 @@ struct rt_moment {
 	uint64_t ts_ns;
 	uint64_t seen_ns; /* the thread was last looked at then: edges found at ts_ns lie in between */
 	int64_t pages[RT_KINDS];
+	const struct rt_match *left; /* a call of the code object with these phases ended at ts_ns exactly; NULL: not known */
 	bool exact_end;	 /* spans end at ts_ns exactly: their thread or image does */
 	bool still_open; /* the run ends, the spans do not */
 };

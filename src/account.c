@@ -300,3 +300,14 @@ size_t rt_account_alive(const struct rt_account *account)
 {
 	return account->procs.n_alive;
 }
+
+bool rt_account_watched(const struct rt_account *account, uint32_t code)
+{
+	const struct rt_code *c = rt_codes_find(&account->stacks.codes, code);
+
+	for (size_t i = 0; c && c->match && i < c->match->n_whole; i++) {
+		if (account->config.profile->phases[c->match->whole[i]].watch)
+			return true;
+	}
+	return false;
+}

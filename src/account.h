@@ -58,6 +58,9 @@ const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t 
  * lost_stacks. */
 void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code);
 
+/* Does the profile mark a phase `watch` that is the whole function of this code object? */
+bool rt_account_watched(const struct rt_account *account, uint32_t code);
+
 /* How many nodes and code objects are kept now. */
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes);
 

@@ -40,6 +40,7 @@ struct rt_probe {
 	bool raw;   /* rss_stat as a raw tracepoint */
 	bool split; /* the kernel's RSS counters are split per task */
 	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
+	bool watch_refused; /* the verifier takes the programs without the one for watchpoints only */
 	bool mappings_refused; /* the verifier takes the programs without them only */
 	bool short_memlock; /* the limit on locked memory is low and could not be raised */
 	bool old;   /* the BPF object for kernels before 5.17 */
@@ -253,6 +254,7 @@ static int load(struct rt_probe *p)
 	if (!p->mappings)
 		bpf_map__set_max_entries(skel->maps.map_ids, 1);
 	if (!p->old) {
+		bpf_program__set_autoload(skel->progs.watch_hit, p->config.watch && !p->watch_refused);
 		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
 		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
 		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
@@ -295,13 +297,18 @@ static int setup_cpus(struct rt_probe *p)
 	return done ? RT_OK : bpf_refused("running a BPF program on each CPU", err);
 }
 
-/* Loads with mappings or, where they are refused, without. */
+/* Loads with watchpoints and mappings or, where they are refused, without. */
 static int load_either(struct rt_probe *p)
 {
 	int err;
 
-	p->mappings_refused = false;
+	p->mappings_refused = p->watch_refused = false;
 	err = load(p);
+	if (err && err != -EPERM && p->config.watch && !p->old) {
+		rt_log_detail("programs with the one for watchpoints refused: %s", strerror(-err));
+		p->watch_refused = true;
+		err = load(p);
+	}
 	if (!err || err == -EPERM || !p->mappings)
 		return err;
 	rt_log_detail("programs that tell mappings apart refused: %s", strerror(-err));
@@ -660,6 +667,12 @@ int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
 	p->entry_sites[p->n_entries] = (struct entry_site){st.st_dev, st.st_ino};
 	p->entries[p->n_entries++] = link;
 	return RT_OK;
+}
+
+void rt_probe_watch_fds(const struct rt_probe *p, int *prog, int *map)
+{
+	*prog = p->skel->progs.watch_hit ? bpf_program__fd(p->skel->progs.watch_hit) : -1;
+	*map = p->skel->maps.watches ? bpf_map__fd(p->skel->maps.watches) : -1;
 }
 
 static int set_target(struct rt_probe *p, pid_t pid, uint32_t how)

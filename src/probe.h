@@ -35,6 +35,7 @@ struct rt_probe_config {
 	bool want_line_tables;	 /* of every code object */
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
 	bool mappings;		 /* tell pages apart by mapping */
+	bool watch;		 /* the program for watchpoints as well, where the kernel takes it */
 	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */
 	bool force_raw;		 /* rss_stat as a raw tracepoint even where BTF would do */
 	unsigned int sample_hz;	 /* 0: clock samples only flush */
@@ -90,6 +91,9 @@ void rt_probe_finish(struct rt_probe *probe);
 void rt_probe_new_generation(struct rt_probe *probe, uint32_t *node, uint32_t *code);
 
 void rt_probe_counters(const struct rt_probe *probe, uint64_t out[RT_COUNTERS]);
+
+/* The program for watchpoints and the map of what is watched (src/entrywatch.c); *prog is -1 where they are not loaded. */
+void rt_probe_watch_fds(const struct rt_probe *probe, int *prog, int *map);
 
 #define RT_PROG_COSTS 32
 

@@ -577,6 +577,7 @@ static const struct rt_key rt_phase_keys[] = {
 	{ .name = "label", .read = rt_read_label, RT_FIELD(rt_phase, label), .required = true },
 	{ .name = "enter", .read = rt_read_edge, RT_FIELD(rt_phase, enter) },
 	{ .name = "exit", .read = rt_read_edge, RT_FIELD(rt_phase, exit) },
+	{ .name = "watch", .read = rt_read_bool, RT_FIELD(rt_phase, watch) },
 	{ .name = "watch", .read = rt_read_bool, .offset = RT_NO_FIELD },
 };
 

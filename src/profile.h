@@ -36,6 +36,7 @@ struct rt_phase {
 	struct rt_label label; /* text[RT_LANG_ZH] and [RT_LANG_EN] are never NULL */
 	struct rt_label enter; /* line when entered; NULL: label + 之前 / before */
 	struct rt_label exit;  /* line when left; NULL: label + 之后 / after */
+	bool watch;	       /* its calls are to be told exactly, by a watchpoint (src/entrywatch.h) */
 	int line;	       /* in the YAML file */
 };
 

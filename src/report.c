@@ -85,6 +85,7 @@ const char *rt_report_counter(enum rt_counter counter)
 		[RT_C_FAULTS] = "faults_seen", [RT_C_WAKE_LOOKS] = "wake_looks", [RT_C_FAULTS_MISSED] = "faults_missed",
 		[RT_C_MAP_UNKNOWN] = "mapping_unknown", [RT_C_MAP_LOOKUPS] = "mapping_lookups",
 		[RT_C_LOST_MAP] = "lost_mapping", [RT_C_MAP_FULL] = "mappings_full",
+		[RT_C_WATCH_HITS] = "watch_hits", [RT_C_WATCH_LOST] = "watch_lost",
 	};
 
 	if ((size_t)counter >= RT_COUNTERS || !names[counter])

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "entrywatch.h"
 #include "holdings.h"
 #include "json.h"
 #include "launch.h"
@@ -52,6 +53,7 @@ struct session {
 	struct rt_probe *probe;
 	struct rt_account *account;
 	struct rt_watch *watch;
+	struct rt_entrywatch *entries; /* NULL: calls are not watched */
 	struct rt_holdings *holdings;
 	struct rt_outputs outputs;
 	struct rt_launch launch;
@@ -119,12 +121,20 @@ static void on_record(void *ctx, const void *record, size_t size)
 		if (verdict == RT_WAIT_MATCH)
 			on_match(s, record);
 	}
+	if (size >= sizeof(h)) {
+		memcpy(&h, record, sizeof(h));
+		if (h.type == RT_REC_WATCH) {
+			rt_entrywatch_met(s->entries, record, size);
+			return;
+		}
+	}
 	rt_account_record(s->account, record, size); /* malformed ones are counted there */
 	if (size < sizeof(h))
 		return;
 	memcpy(&h, record, sizeof(h));
 	if (h.type != RT_REC_PROC && h.type != RT_REC_EXIT && h.type != RT_REC_RENAME)
 		return;
+	rt_entrywatch_record(s->entries, record, size);
 	rt_watch_record(s->watch, record, size);
 	rt_holdings_record(s->holdings, record, size);
 	s->procs_seen += h.type == RT_REC_PROC;
@@ -196,6 +206,9 @@ static int add_names(struct session *s)
 		const struct rt_phase *ph = &s->profile->phases[i];
 		uint32_t flags = ph->n_statements ? RT_NAME_STATEMENT : RT_NAME_FUNCTION;
 
+		if (ph->watch && s->entries && !ph->n_statements)
+			flags |= RT_NAME_WATCH;
+
 		for (size_t f = 0; f < ph->n_functions; f++) {
 			int status = ph->n_files ? RT_OK : add_name(s, ph->functions[f], NULL, flags);
 
@@ -217,6 +230,14 @@ static int own_switch(void)
 	return strcmp(text, "0") ? 1 : 0;
 }
 
+static bool has_watched(const struct rt_profile *profile)
+{
+	for (size_t i = 0; i < profile->n_phases; i++)
+		if (profile->phases[i].watch)
+			return true;
+	return false;
+}
+
 static int open_kernel_side(struct session *s)
 {
 	const struct rt_opts *o = s->opts;
@@ -225,6 +246,7 @@ static int open_kernel_side(struct session *s)
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
 		.mappings = o->mappings,
+		.watch = o->python_entry == RT_ENTRY_WATCH || (o->python_entry == RT_ENTRY_AUTO && has_watched(s->profile)),
 		.mm_source = o->mm_source,
 		.force_old = object && !strcmp(object, "old"),
 		.force_raw = raw && !strcmp(raw, "raw"),
@@ -259,7 +281,9 @@ static int open_kernel_side(struct session *s)
 		rt_log_error("out of memory");
 		return RT_ERROR;
 	}
-	return add_names(s);
+	if (pc.watch)
+		status = rt_entrywatch_new(s->probe, s->account, o->python_entry == RT_ENTRY_WATCH, &s->entries);
+	return status ? status : add_names(s);
 }
 
 static int open_loop(struct session *s)
@@ -373,7 +397,7 @@ static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 		.mm_source = rt_mm_name(rt_probe_source(s->probe)),
 		.mm_hook = rt_probe_hook(s->probe),
 		.mm_exact = rt_mm_exact(rt_probe_source(s->probe)),
-		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : "off",
+		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : s->entries ? "watch" : "off",
 		.wall_ns = wall,
 		.ts_ns = mono,
 		.targets = started ? &started : s->opts->pids,
@@ -523,6 +547,7 @@ static void on_tick(struct session *s)
 		rt_log_detail("timer: %s", strerror(errno));
 	consume(s);
 	drop_others(s, now);
+	rt_entrywatch_tick(s->entries, now);
 	rt_holdings_step(s->holdings, HOLDINGS_TICK_NS);
 	rt_account_advance(s->account, now);
 	set_tick(s, rt_watch_tick(s->watch, now) ? EAGER_TICK_NS : TICK_NS);
@@ -568,6 +593,8 @@ static int finish(struct session *s)
 	int status;
 
 	rt_log_detail("ending: %s", s->why);
+	rt_entrywatch_free(s->entries);
+	s->entries = NULL;
 	rt_probe_finish(s->probe);
 	on_signals(s);
 	rt_probe_counters(s->probe, counters);
@@ -636,6 +663,7 @@ static void tear_down(struct session *s)
 		rt_launch_cancel(&s->launch);
 	rt_probe_close(s->probe);
 	rt_wait_free(s->wait);
+	rt_entrywatch_free(s->entries);
 	rt_watch_free(s->watch);
 	rt_holdings_free(s->holdings);
 	rt_account_free(s->account);

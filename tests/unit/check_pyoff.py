@@ -105,6 +105,20 @@ WIDTHS = {
     "sizeof(((PyASCIIObject *)0)->length)": 8,
 }
 
+# constants of include/rt_entryoff.h, for the versions that it knows
+ENTRY = {
+    "RT_TSTATE_DATASTACK(V)": by_minor(newer="offsetof(PyThreadState, datastack_chunk)"),
+    "RT_TSTATE_DATASTACK(V) + 8": by_minor(newer="offsetof(PyThreadState, datastack_top)"),
+    "RT_CODE_FRAMESIZE(V)": by_minor(up_to_11="offsetof(PyCodeObject, co_nlocalsplus)", newer="offsetof(PyCodeObject, co_framesize)"),
+    "RT_CODE_FLAGS": by_minor(newer="offsetof(PyCodeObject, co_flags)"),
+    "RT_CODE_SUSPENDS": by_minor(newer="CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR"),
+    "RT_IMMORTAL(V)": by_minor(up_to_11="0", newer="(unsigned int)_Py_IMMORTAL_REFCNT"),
+}
+ENTRY_311 = {
+    "RT_CODE_STACKSIZE_311": "offsetof(PyCodeObject, co_stacksize)",
+    "RT_FRAME_SPECIALS": "FRAME_SPECIALS_SIZE",
+}
+
 # members of _Py_DebugOffsets that the code under test reads
 DEBUG = {
     "runtime_state": ("_PyRuntimeState", {"interpreters_head": "interpreters.head"}),
@@ -164,6 +178,9 @@ static unsigned kind_shift(void)
 
 HEAD = PYTHON + """
 #include "pyoff.c"
+#include "rt_entryoff.h"
+
+#define V (PY_MAJOR_VERSION << 8 | PY_MINOR_VERSION)
 
 static int bad;
 
@@ -212,6 +229,12 @@ def program(minor, free):
         text.append(f"\tcheck(\"{field}\", off.{field}, {expression(field, minor, free)});\n")
     for what, width in WIDTHS.items():
         text.append(f"\tcheck(\"width of {what[9:-1]}\", {width}, {what});\n")
+    if 11 <= minor <= 13 and not free:
+        text.append("\tcheck(\"RT_ENTRY_KNOWN\", RT_ENTRY_KNOWN(V), 1);\n")
+        entry = {name: want(minor, free) for name, want in ENTRY.items()}
+        entry.update(ENTRY_311 if minor == 11 else {})
+        for name, want in entry.items():
+            text.append(f"\tcheck(\"{name}\", {name}, {want});\n")
     text.append("\treturn bad;\n}\n")
     return "".join(text)
 
