@@ -123,7 +123,7 @@ static __noinline int rt_entry_node(struct rt_thread *t, struct rt_shadow *sh, c
 		return -1;
 	seen->node = rt_node_get(t->image, t->tid, parent, sh->ref.id, 0);
 	seen->sig = (u32)(rt_mix(((u64)parent << 32) | (sh->ref.flags & RT_CODE_IS_STATEMENT ? 0 : 0xfffffff1), sh->ref.id) >> 7) | 1;
-	seen->code = sh->ref.id;
+	t->call = sh->ref.id;
 	t->from_node = parent;
 	t->new_sig = seen->sig;
 	t->new_node = seen->node;
@@ -221,9 +221,10 @@ static __always_inline int rt_on_count(struct rt_watch_value *v, u64 addr, struc
 		}
 	} else if (!rt_code_get(t, sh, po, &sh->ref, RT_PROG_ENTRY)) {
 		seen.flags = RT_RUN_EXIT;
-		seen.code = sh->ref.id;
+		t->call = sh->ref.id;
 		rt_charge(t, s, bpf_ktime_get_ns(), &seen);
 	}
+	t->call = 0;
 	t->busy = 0;
 	return 0;
 }

@@ -274,7 +274,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->reused = 0;
 	run->node = seen->node;
 	run->map = d->map;
-	run->code = seen->code;
+	run->code = t->call;
 	run->epoch = s->epoch;
 	run->flags = seen->flags | how;
 	run->active = 1;

@@ -186,7 +186,7 @@ struct rt_run {
 	u8 dirty;  /* and is worth sending: pages, or a phase's edge */
 	u32 events;
 	u32 slot;
-	u32 code; /* of rt_seen */
+	u32 code; /* of the call that began or ended */
 	u32 pad;
 	u64 min_flt, maj_flt; /* of the task at the begin */
 };
@@ -218,7 +218,6 @@ struct rt_seen {
 	u32 node;
 	u32 sig;
 	u32 flags; /* enum rt_run_flags */
-	u32 code; /* RT_RUN_ENTRY, RT_RUN_EXIT by a watchpoint: of which call */
 };
 
 #define RT_OPEN_CALLS 8 /* a power of two */
@@ -249,7 +248,7 @@ struct rt_thread {
 	u64 fault_addr, fault_ip; /* of rt_cpu, kept while the thread is off its CPU */
 	u64 gone_addr;		  /* argument of the system call that is about to unmap, and what is mapped there */
 	u32 gone_map;
-	u32 pad;
+	u32 call; /* code object of the call that a watchpoint tells of, while it is told */
 	struct rt_vma vma[RT_VMAS];
 	u32 shadow; /* storage.bpf.h: number plus one, 0: none yet */
 	u32 ended; /* its exit was seen */
