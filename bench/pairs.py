@@ -102,7 +102,8 @@ def run_program(python, text, traced):
         p = subprocess.Popen([python, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                              env=env)
         tracer = Tracer(p.pid, pathlib.Path(d), traced) if traced is not None else None
-        time.sleep(0.2 if traced is None else 1.5)  # attached
+        # Attached; and as long untraced: the longer free memory lies idle, the more of it a virtual machine gives back to its host, and has to get again.
+        time.sleep(1.5)
         p.stdin.write('\n')
         p.stdin.flush()
         took = float(p.stdout.readline())
