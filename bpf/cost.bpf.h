@@ -16,7 +16,7 @@ struct {
 	__type(value, struct rt_cost);
 } costs SEC(".maps");
 
-/* One kind of program never runs twice at a time on a CPU, so that what it notes there is its own. */
+/* A program runs once at a time on a CPU, so that what it notes there is its own; only one on a uprobe can be preempted by another thread's, and a run be told wrong. */
 static __always_inline void rt_cost_begin(u32 id)
 {
 	struct rt_cost *c = bpf_map_lookup_elem(&costs, &id);
@@ -33,8 +33,12 @@ static __always_inline void rt_cost_end(u32 id)
 
 	if (!c || !c->since)
 		return;
-	c->timed++;
-	c->ns += bpf_ktime_get_ns() - c->since;
+	if (c->runs <= RT_COST_FIRST) {
+		c->first_ns += bpf_ktime_get_ns() - c->since;
+	} else {
+		c->timed++;
+		c->ns += bpf_ktime_get_ns() - c->since;
+	}
 }
 
 #ifdef RT_OLD_KERNEL

@@ -142,22 +142,20 @@ static __always_inline u32 rt_shadow_has(struct rt_shadow *sh, u64 at, u64 code)
 
 enum rt_watch_what { RT_WATCH_NOTHING, RT_WATCH_ENTRY, RT_WATCH_EXIT };
 
-/* What the count's move means. */
-static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, struct rt_watch_value *v, u64 code)
+/* What the count's move means: `up` or down. */
+static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, u32 up, u64 code)
 {
 	struct task_struct *task = rt_current_task();
 	const struct rt_pyoff *po;
-	u32 count = 0, key, up, was_open;
+	u32 key, was_open;
 	u64 at, tip;
 
-	if (!t || !s || !sh || !v)
+	if (!t || !s || !sh)
 		return RT_WATCH_NOTHING;
 	key = s->pyoff;
 	po = bpf_map_lookup_elem(&pyoffs, &key);
-	if (!po || bpf_probe_read_user(&count, sizeof(count), (void *)code))
+	if (!po)
 		return RT_WATCH_NOTHING;
-	up = count - v->last < 0x80000000u;
-	v->last = count;
 	tip = rt_current_frame(t, s, po, rt_of(task, thread.fsbase));
 	if (!t->tstate)
 		return RT_WATCH_NOTHING;
@@ -176,32 +174,48 @@ static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, 
 	return RT_WATCH_ENTRY;
 }
 
+enum rt_count_move { RT_COUNT_SAME, RT_COUNT_UP, RT_COUNT_DOWN, RT_COUNT_UNKNOWN };
+
+/* How the count moved since the last hit. Unknown at the first one: what it was before nobody saw. The same: a thread that has two watchpoints, its own and an inherited one. */
+static __always_inline u32 rt_count_moved(struct rt_watch_value *v, u64 addr)
+{
+	u32 count = 0, was = v->last, known = v->known;
+
+	if (bpf_probe_read_user(&count, sizeof(count), (void *)addr)) {
+		v->known = 0;
+		return RT_COUNT_UNKNOWN;
+	}
+	v->last = count;
+	v->known = 1;
+	if (!known)
+		return RT_COUNT_UNKNOWN;
+	return count == was ? RT_COUNT_SAME : count - was < 0x80000000u ? RT_COUNT_UP : RT_COUNT_DOWN;
+}
+
 /* A count moved that is watched. */
 static __always_inline int rt_on_count(struct rt_watch_value *v, u64 addr, struct rt_thread *t, struct rt_space *s)
 {
 	struct task_struct *task = rt_current_task();
+	u32 moved = rt_count_moved(v, addr), key, what;
 	const struct rt_pyoff *po;
 	struct rt_seen seen = {};
 	struct rt_shadow *sh;
-	u32 key, what;
 
+	if (moved == RT_COUNT_SAME)
+		return 0;
 	key = s->pyoff;
 	po = bpf_map_lookup_elem(&pyoffs, &key);
-	if (!po)
-		return 0;
-	if (t->busy) {
+	sh = po && moved != RT_COUNT_UNKNOWN && !t->busy ? rt_shadow_make(task, t, s) : NULL;
+	if (!po || !sh) {
 		rt_count(RT_C_WATCH_LOST);
 		return 0;
 	}
-	sh = rt_shadow_make(task, t, s);
-	if (!sh) {
-		rt_count(RT_C_WATCH_LOST);
-		return 0;
-	}
-	what = rt_watch_meaning(t, s, sh, v, addr);
-	if (what == RT_WATCH_NOTHING)
-		return 0;
 	t->busy = 1;
+	what = rt_watch_meaning(t, s, sh, moved == RT_COUNT_UP, addr);
+	if (what == RT_WATCH_NOTHING) {
+		t->busy = 0;
+		return 0;
+	}
 	t->delta.pages = 0;
 	t->new_node = 0;
 	rt_look(t, s, RT_PROG_ENTRY, 0, &seen);

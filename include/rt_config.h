@@ -62,8 +62,8 @@ struct rt_watch_key {
 struct rt_watch_value {
 	__rt_u64 hits;
 	__rt_u64 ns; /* that the program took at them */
-	__rt_u32 last; /* lower half of the count at the last hit */
-	__rt_u32 pad;
+	__rt_u32 last;	/* lower half of the count at the last hit */
+	__rt_u32 known; /* there was one */
 };
 
 /* Hash of names, the same on both sides: FNV-1a, 64 bits. A key is the hash of the qualname, mixed with the hash of the last or of the last two components of

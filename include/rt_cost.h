@@ -29,9 +29,10 @@ enum rt_cost_id {
 /* One program on one CPU; times in nanoseconds. */
 struct rt_cost {
 	__rt_u64 runs;
-	__rt_u64 timed; /* of them */
-	__rt_u64 ns;	/* that these took */
-	__rt_u64 since; /* the run in progress is timed since then; 0: it is not */
+	__rt_u64 first_ns; /* that the first RT_COST_FIRST took */
+	__rt_u64 timed;	   /* of the others */
+	__rt_u64 ns;	   /* that these took */
+	__rt_u64 since;	   /* the run in progress is timed since then; 0: it is not */
 };
 
 #endif

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,7 +85,7 @@ static int trial(struct rt_entrywatch *w)
 {
 	static volatile uint32_t word __attribute__((aligned(8)));
 	int fd = watch_thread(w, 0, (uint64_t)&word);
-	uint64_t begin;
+	uint64_t begin, hits = 0;
 
 	if (fd < 0)
 		return fd;
@@ -94,6 +93,11 @@ static int trial(struct rt_entrywatch *w)
 	for (uint32_t i = 0; i < TRIAL_HITS; i++)
 		word = i;
 	w->hit_ns = (now_ns() - begin) / TRIAL_HITS;
+	/* Some virtual machines take a watchpoint that never fires. */
+	if (read(fd, &hits, sizeof(hits)) != sizeof(hits) || hits < TRIAL_HITS) {
+		close(fd);
+		return -EOPNOTSUPP;
+	}
 	close(fd);
 	return 0;
 }
@@ -146,41 +150,36 @@ static bool has_thread(const pid_t *tids, uint32_t n, pid_t tid)
 	return false;
 }
 
-/* From which the first hit is told to go up or down. */
-static uint32_t count_now(const struct watched *c)
-{
-	uint32_t count = 0;
-	struct iovec to = {&count, sizeof(count)}, from = {(void *)(uintptr_t)c->key.addr, sizeof(count)};
-
-	if (process_vm_readv((pid_t)c->pid, &to, 1, &from, 1, 0) < 0)
-		rt_log_detail("process %u: reading a reference count: %s", c->pid, strerror(errno));
-	return count;
-}
-
 /* All threads that run; those created later inherit it. Two rounds: one may have been created by one that was not watched yet. */
 static int put_on(struct rt_entrywatch *w, struct watched *c)
 {
-	struct rt_watch_value value = {.last = count_now(c)};
+	struct rt_watch_value value = {};
 	pid_t *tids = calloc(MAX_FDS, sizeof(*tids));
 	char path[64];
 	int err = 0;
 
 	c->fds = calloc(MAX_FDS, sizeof(*c->fds));
 	snprintf(path, sizeof(path), "/proc/%u/task", c->pid);
-	if (!tids || !c->fds || bpf_map_update_elem(w->map, &c->key, &value, BPF_ANY)) {
-		free(tids);
-		return -ENOMEM;
-	}
+	if (!tids || !c->fds)
+		err = -ENOMEM;
+	else if (bpf_map_update_elem(w->map, &c->key, &value, BPF_ANY))
+		err = -errno;
 	for (int round = 0; round < 2 && !err; round++) {
 		DIR *dir = opendir(path);
 		struct dirent *e;
 
+		if (!dir && errno != ENOENT)
+			err = -errno;
 		while (dir && !err && (e = readdir(dir))) {
 			pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
 			int fd;
 
-			if (tid <= 0 || c->n_fds == MAX_FDS || has_thread(tids, c->n_fds, tid))
+			if (tid <= 0 || has_thread(tids, c->n_fds, tid))
 				continue;
+			if (c->n_fds == MAX_FDS) {
+				err = -E2BIG;
+				break;
+			}
 			fd = watch_thread(w, tid, c->key.addr);
 			if (fd >= 0) {
 				tids[c->n_fds] = tid;
@@ -272,7 +271,7 @@ void rt_entrywatch_tick(struct rt_entrywatch *w, uint64_t now)
 		uint64_t spent;
 
 		if (!c->n_fds) {
-			if (now >= c->again_ns && put_on(w, c))
+			if (now >= c->again_ns && (put_on(w, c) || !c->n_fds))
 				c->again_ns = now + c->pause_ns;
 			continue;
 		}

@@ -297,23 +297,26 @@ static int setup_cpus(struct rt_probe *p)
 	return done ? RT_OK : bpf_refused("running a BPF program on each CPU", err);
 }
 
-/* Loads with watchpoints and mappings or, where they are refused, without. */
+/* Loads with mappings and watchpoints or, where one of them or both are refused, without. */
 static int load_either(struct rt_probe *p)
 {
-	int err;
+	int err = 0;
 
-	p->mappings_refused = p->watch_refused = false;
-	err = load(p);
-	if (err && err != -EPERM && p->config.watch && !p->old) {
-		rt_log_detail("programs with the one for watchpoints refused: %s", strerror(-err));
-		p->watch_refused = true;
+	for (unsigned int without = 0; without < 4; without++) {
+		bool watch = p->config.watch && !p->old, mappings = p->mappings || p->mappings_refused;
+
+		/* What was not asked for, or is not there, cannot be left out. */
+		if (without && (((without & 1) && !watch) || ((without & 2) && !mappings)))
+			continue;
+		p->watch_refused = without & 1;
+		p->mappings_refused = without & 2;
 		err = load(p);
+		if (!err || err == -EPERM)
+			return err;
+		rt_log_detail("programs%s%s refused: %s", watch && !p->watch_refused ? ", the one for watchpoints among them," : "",
+			      p->mappings ? " that tell mappings apart" : "", strerror(-err));
 	}
-	if (!err || err == -EPERM || !p->mappings)
-		return err;
-	rt_log_detail("programs that tell mappings apart refused: %s", strerror(-err));
-	p->mappings_refused = true;
-	return load(p);
+	return err;
 }
 
 /* One source: loaded and, if it is one on faults, attached. Returns 0 or -errno. */
@@ -825,16 +828,21 @@ static uint64_t map_bytes(int fd)
 static struct rt_prog_cost program_cost(const struct rt_probe *p, uint32_t id, const char *name, struct rt_cost *parts)
 {
 	struct rt_prog_cost cost = {.name = name};
-	double ns = 0;
+	uint64_t runs, timed, each;
 
 	if (bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.costs), &id, parts))
 		return cost;
 	for (int cpu = 0; cpu < p->cpus; cpu++) {
 		cost.runs += parts[cpu].runs;
-		if (parts[cpu].timed)
-			ns += (double)parts[cpu].ns / (double)parts[cpu].timed * (double)parts[cpu].runs;
+		cost.ns += parts[cpu].first_ns;
+		if (parts[cpu].runs <= RT_COST_FIRST)
+			continue;
+		/* The first runs are slow ones: they do not count for the others, unless none of these was timed yet. */
+		runs = parts[cpu].runs - RT_COST_FIRST;
+		timed = parts[cpu].timed ? parts[cpu].timed : RT_COST_FIRST;
+		each = (parts[cpu].timed ? parts[cpu].ns : parts[cpu].first_ns) / timed;
+		cost.ns += runs * each;
 	}
-	cost.ns = (uint64_t)ns;
 	return cost;
 }
 
@@ -872,9 +880,11 @@ void rt_probe_cost(const struct rt_probe *p, struct rt_probe_cost *out)
 		struct rt_prog_cost cost = program_cost(p, id, names[id], parts);
 
 		prog = bpf_object__find_program_by_name(p->skel->obj, names[id]);
-		if (!cost.runs || !prog)
+		if (!prog)
 			continue;
 		cost.missed = program_missed(p, prog);
+		if (!cost.runs && !cost.missed)
+			continue;
 		out->runs += cost.runs;
 		out->ns += cost.ns;
 		out->missed += cost.missed;

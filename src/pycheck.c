@@ -10,7 +10,7 @@
 #define TRIES 50
 #define LINE_MAX_ (10 << 20)
 #define CODE_MAX (64u << 20) /* bytes of one code object's instructions or line table */
-#define STR_CHARS 65536u
+#define STR_CHARS (16u << 20)
 
 struct check {
 	const struct rt_pymem *mem;
@@ -54,6 +54,7 @@ static int is_a(struct check *c, uint64_t object, const char *name, const char *
 	return err;
 }
 
+/* Any text: code objects can be given the strangest names, empty ones for files among them. */
 static int is_text(struct check *c, uint64_t code, uint32_t field, const char *what)
 {
 	uint8_t bytes[64];
@@ -73,12 +74,12 @@ static int is_text(struct check *c, uint64_t code, uint32_t field, const char *w
 	state >>= c->off->str_kind_shift & 31;
 	kind = state & 7;
 	ascii = state >> 4 & 1;
-	if (!chars || chars > STR_CHARS || !(state & 8) || (kind != 1 && kind != 2 && kind != 4) || (ascii && kind != 1))
+	if (chars > STR_CHARS || !(state & 8) || (kind != 1 && kind != 2 && kind != 4) || (ascii && kind != 1))
 		return wrong(c, "the text of %s makes no sense", what);
 	n = chars * kind < sizeof(bytes) ? chars * kind : sizeof(bytes);
 	err = get(c, str + (ascii ? c->off->str_ascii_data : c->off->str_compact_data), bytes, n, what);
 	for (size_t i = 0; !err && ascii && i < n; i++)
-		if (bytes[i] < ' ' || bytes[i] > '~')
+		if (bytes[i] > 0x7f)
 			return wrong(c, "the text of %s makes no sense", what);
 	return err;
 }

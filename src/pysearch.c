@@ -13,7 +13,8 @@
 #define BLOCK 65536u
 #define OVERLAP 64u	   /* what is looked for may lie across two blocks */
 #define TSTATE_INTERP 16u  /* offsetof(PyThreadState, interp): 3.8 to 3.12, Include/cpython/pystate.h */
-#define CANDIDATES 4096u   /* places that are looked at more closely */
+#define CANDIDATES 4096u   /* places that are looked at more closely; */
+#define CHECK_PRICE 256u   /* a check of all frames counts as so many */
 #define USER_END (1ull << 56)
 
 /* Calls `look` with each block of the areas, until it returns something else than 1. */
@@ -38,32 +39,48 @@ static int each_block(const struct rt_pymem *mem, const struct rt_pysearch_area 
 	return code;
 }
 
-/* "3.9.2 (" or "3.12.0rc1 (" */
+/* A number of one or two digits. Returns what follows it, NULL: there is none. */
+static const char *number(const char *text, unsigned int *value)
+{
+	if (*text < '0' || *text > '9')
+		return NULL;
+	*value = (unsigned int)(*text++ - '0');
+	if (*text >= '0' && *text <= '9')
+		*value = *value * 10 + (unsigned int)(*text++ - '0');
+	return text;
+}
+
+/* PY_VERSION_HEX of "3.9.2 (", "3.12.4+ (" or "3.12.0rc1 (", the beginning of Py_GetVersion's text; 0: it is none, or of a version that has no table. */
+static uint32_t version_of(const char *text)
+{
+	unsigned int minor, micro, serial = 0, level = 0xf;
+	struct rt_pyoff off;
+
+	if (strncmp(text, "3.", 2) || !(text = number(text + 2, &minor)) || *text != '.' || !(text = number(text + 1, &micro)))
+		return 0;
+	if (*text == '+')
+		text++;
+	else if (!strncmp(text, "rc", 2) && (text = number(text + 2, &serial)))
+		level = 0xc;
+	if (!text || strncmp(text, " (", 2) || serial > 15 || rt_pyoff_by_version(3, minor, &off))
+		return 0;
+	return 3u << 24 | minor << 16 | micro << 8 | level << 4 | serial;
+}
+
 static int look_version(void *ctx, uint64_t addr, const uint8_t *bytes, size_t len)
 {
 	uint32_t *hex = ctx;
 
 	for (size_t i = 0; i + 24 < len; i++) {
 		char text[25];
-		unsigned int minor, micro, serial = 0;
-		int end = 0;
 
 		if (bytes[i] != '3' || bytes[i + 1] != '.' || (i && bytes[i - 1]))
 			continue;
 		memcpy(text, bytes + i, 24);
 		text[24] = '\0';
-		if (sscanf(text, "3.%2u.%2u (%n", &minor, &micro, &end) == 2 && end) {
-			*hex = 3u << 24 | minor << 16 | micro << 8 | 0xf0;
+		*hex = version_of(text);
+		if (*hex)
 			return 0;
-		}
-		if (sscanf(text, "3.%2u.%2u+ (%n", &minor, &micro, &end) == 2 && end) {
-			*hex = 3u << 24 | minor << 16 | micro << 8 | 0xf0;
-			return 0;
-		}
-		if (sscanf(text, "3.%2u.%2urc%1u (%n", &minor, &micro, &serial, &end) == 3 && end) {
-			*hex = 3u << 24 | minor << 16 | micro << 8 | 0xc0 | serial;
-			return 0;
-		}
 	}
 	return 1;
 }
@@ -103,7 +120,10 @@ static int look_runtime(void *ctx, uint64_t addr, const uint8_t *bytes, size_t l
 		if (!s->left)
 			return -E2BIG;
 		s->left--;
-		if (!is_interpreter(s, head[0]) || rt_pycheck(s->mem, s->off, runtime, why, sizeof(why)))
+		if (!is_interpreter(s, head[0]))
+			continue;
+		s->left -= s->left < CHECK_PRICE ? s->left : CHECK_PRICE;
+		if (rt_pycheck(s->mem, s->off, runtime, why, sizeof(why)))
 			continue;
 		s->runtime = runtime;
 		return 0;

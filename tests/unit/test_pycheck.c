@@ -140,6 +140,11 @@ static void test_good(void **state)
 		/* before the first instruction */
 		put(m.tip + m.off.frame_instr, m.off.flags & RT_PYOFF_LASTI ? UINT32_MAX : m.code + m.off.code_adaptive - 2);
 		assert_int_equal(check(), 0);
+		/* compile("...", "a\tb", "exec") and compile("...", "", "exec") */
+		m.bytes[m.file - BASE + m.off.str_ascii_data] = '\t';
+		assert_int_equal(check(), 0);
+		put(m.file + m.off.str_length, 0);
+		assert_int_equal(check(), 0);
 		/* no frame, no thread, no interpreter: nothing to tell by */
 		put(m.tstate + m.off.tstate_frame, 0);
 		if (!(m.off.flags & RT_PYOFF_CFRAME))
@@ -155,7 +160,7 @@ static void test_good(void **state)
 /* One field at a time is wrong. */
 static void test_wrong(void **state)
 {
-	enum { CODE_TYPE, FILE_TYPE, NAME, NAME_IS_CODE, TABLE, TABLE_SIZE, LINE, LENGTH, NOT_COMPACT, CONTROL, LOOP, FRAME_CODE, TIP, INSTR, INTERP, CASES };
+	enum { CODE_TYPE, FILE_TYPE, NAME, NAME_IS_CODE, TABLE, TABLE_SIZE, LINE, LENGTH, NOT_COMPACT, NOT_ASCII, LOOP, FRAME_CODE, TIP, INSTR, INTERP, CASES };
 	(void)state;
 
 	for (size_t i = 0; i < 2; i++) {
@@ -171,7 +176,7 @@ static void test_wrong(void **state)
 			case LINE: put32(m.code + m.off.code_firstlineno, 0x80000001); break;
 			case LENGTH: put(m.name + m.off.str_length, 1ull << 33); break;
 			case NOT_COMPACT: put32(m.name + m.off.str_state, 4); break;
-			case CONTROL: m.bytes[m.name - BASE + m.off.str_ascii_data] = 1; break;
+			case NOT_ASCII: m.bytes[m.name - BASE + m.off.str_ascii_data] = 0x81; break;
 			case LOOP: put(m.tip + m.off.frame_previous, m.tip); break;
 			case FRAME_CODE: put(m.tip + m.off.frame_code, 0x1234); break;
 			case TIP: put(m.tip + m.off.frame_previous, 0x4141414141414141); break;
