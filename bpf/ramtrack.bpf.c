@@ -8,6 +8,7 @@
 #include "life.bpf.h"
 
 #include "entry.bpf.h"
+#include "usdt.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -194,6 +194,20 @@ static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol
 	}
 }
 
+/* 3.8 to 3.10 and 3.15 pass both probes in every call. 3.11 has them in the file, but passes the one at entry only while something else traces (Python/ceval.c, DO_TRACING); no
+ * build of 3.12 that passes both is known, and 3.13 and 3.14 have neither. */
+static void rt_pybin_usdt(struct rt_elf *elf, struct rt_pybin *py)
+{
+	uint32_t version = py->bin.version_hex >> 16;
+	struct rt_usdt entry, leave;
+
+	if ((version >= 0x30b && version <= 0x30e) || rt_usdt_read(elf, "python", "function__entry", &entry) ||
+	    rt_usdt_read(elf, "python", "function__return", &leave))
+		return;
+	py->usdt_entry = entry;
+	py->usdt_return = leave;
+}
+
 /* The fields of struct rt_bin that say where the interpreter is. */
 static int rt_pybin_place(struct rt_elf *exe, struct rt_elf *lib, const struct rt_elf_symbol *sym, struct rt_bin *bin,
 			  char *err, size_t errlen)
@@ -256,6 +270,7 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 	if (!sym[RT_SYM_VERSION].found) /* the micro version is not known */
 		*strrchr(py.version, '.') = '\0';
 	rt_pybin_eval(elf, &sym[RT_SYM_EVAL], &py);
+	rt_pybin_usdt(elf, &py);
 	*out = py;
 	return 0;
 }

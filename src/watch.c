@@ -117,8 +117,24 @@ static struct bin *find_bin(struct rt_watch *w, const struct rt_bin_key *key)
 	return NULL;
 }
 
+static void put_usdt(struct rt_watch *w, const struct rt_pytarget *t)
+{
+	int status;
+
+	if (!t->usdt_entry.n) {
+		rt_log_notice("%s: CPython %s has no live probes python:function__entry and function__return (builds of 3.8 to 3.10 and 3.15 with --with-dtrace have them): "
+			      "its calls are not told exactly (--python-entry usdt); use --python-entry watch for 3.11 to 3.13", t->path, t->version);
+		return;
+	}
+	status = rt_probe_attach_usdt(w->config.probe, t->open_path, &t->usdt_entry, &t->usdt_return);
+	if (status && !w->status)
+		w->status = status;
+}
+
 static void put_entry_probe(struct rt_watch *w, const struct rt_pytarget *t)
 {
+	if (w->config.usdt)
+		put_usdt(w, t);
 	if (!w->config.entry_probes)
 		return;
 	if (!t->eval_offset) {
