@@ -103,7 +103,7 @@ static __always_inline int rt_on_usdt(u32 what)
 	sh->ref.addr = code;
 	sh->ref.flags = 0;
 	rt_code_get(t, sh, po, &sh->ref, RT_PROG_ENTRY);
-	/* Before its first instruction a frame is at none (f_lasti -1, up to 3.10): where statements are to be told, its first one would seem to run already. */
+	/* Functions in which statements are to be told begin with none of them: left to the other looks. */
 	if ((sh->ref.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) == RT_CODE_IS_FUNCTION && !rt_usdt_suspends(po, code))
 		rt_usdt_charge(t, s, sh, frame, what);
 	t->busy = 0;
