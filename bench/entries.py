@@ -39,7 +39,7 @@ with tempfile.TemporaryDirectory() as directory:
         file.write(TARGET)
     found = {}
     for _ in range(5):
-        for way in ("none", "off", "uprobe", "watch"):
+        for way in ("none", "off", "usdt", "uprobe", "watch"):
             tool = [TOOL, "-q", "-P", profile, "-o", "/dev/null", "--python-entry", way, "--"]
             done = subprocess.run(
                 [*(tool if way != "none" else []), PYTHON, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True

@@ -8,6 +8,7 @@
 #include "life.bpf.h"
 
 #include "entry.bpf.h"
+#include "usdt.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -322,7 +323,7 @@ static __always_inline int rt_on_entry(struct pt_regs *ctx)
 	t->busy = 1;
 	t->delta.pages = 0;
 	rt_root_check(s);
-	sh->ref.addr = rt_user_u64(frame + po->frame_code);
+	sh->ref.addr = rt_user_u64(frame + po->frame_code) & ~(u64)po->code_tag;
 	sh->ref.flags = 0;
 	if (sh->ref.addr)
 		rt_code_find(t, sh, po);

@@ -14,6 +14,7 @@
 #define RT_CODE_STACKSIZE_311 68	/* to which co_stacksize */
 #define RT_FRAME_SPECIALS 9		/* and FRAME_SPECIALS_SIZE are added */
 #define RT_CODE_FLAGS 48		/* PyCodeObject.co_flags */
+#define RT_CODE_FLAGS_310 36		/* the same up to 3.10 */
 #define RT_CODE_SUSPENDS 0x2a0		/* CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR: calls that begin and end elsewhere than their frames */
 #define RT_IMMORTAL(version) ((version) >= 0x30c ? 0xffffffffu : 0u) /* lower half of an immortal object's count (PEP 683) */
 

@@ -444,6 +444,9 @@ static void rt_elf_sections(struct rt_elf *elf, const Elf64_Ehdr *eh)
 	if (!eh->e_shoff || !eh->e_shnum || eh->e_shentsize != sizeof(Elf64_Shdr) ||
 	    !rt_elf_inside(elf, eh->e_shoff, eh->e_shnum * sizeof(Elf64_Shdr)))
 		return;
+	elf->sections_off = eh->e_shoff;
+	elf->n_sections = eh->e_shnum;
+	elf->names_section = eh->e_shstrndx;
 	for (size_t done = 0; done < eh->e_shnum;) {
 		size_t n = eh->e_shnum - done < 64 ? eh->e_shnum - done : 64;
 
@@ -510,6 +513,47 @@ int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t 
 	if (!code)
 		rt_elf_sections(elf, &eh);
 	return code;
+}
+
+/* ---- sections by name ---- */
+
+static int rt_elf_section_at(struct rt_elf *elf, size_t index, Elf64_Shdr *sh)
+{
+	return index < elf->n_sections ? rt_elf_pread(elf, elf->sections_off + index * sizeof(*sh), sh, sizeof(*sh)) : -ENOENT;
+}
+
+int rt_elf_find_section(struct rt_elf *elf, const char *name, struct rt_elf_section *out)
+{
+	char text[RT_ELF_MAX_NAME];
+	size_t len = strlen(name) + 1;
+	Elf64_Shdr names, sh;
+
+	if (len > sizeof(text) || rt_elf_section_at(elf, elf->names_section, &names) || names.sh_type != SHT_STRTAB ||
+	    !rt_elf_inside(elf, names.sh_offset, names.sh_size))
+		return -ENOENT;
+	for (size_t i = 0; i < elf->n_sections; i++) {
+		int code = rt_elf_section_at(elf, i, &sh);
+
+		if (code)
+			return code;
+		if (sh.sh_name > names.sh_size || len > names.sh_size - sh.sh_name)
+			continue;
+		code = rt_elf_pread(elf, names.sh_offset + sh.sh_name, text, len);
+		if (code)
+			return code;
+		if (memcmp(text, name, len))
+			continue;
+		*out = (struct rt_elf_section){.type = sh.sh_type, .addr = sh.sh_addr, .offset = sh.sh_offset, .size = sh.sh_size};
+		return sh.sh_type == SHT_NOBITS || rt_elf_inside(elf, sh.sh_offset, sh.sh_size) ? 0 : -ENOEXEC;
+	}
+	return -ENOENT;
+}
+
+int rt_elf_read_section(struct rt_elf *elf, const struct rt_elf_section *section, void *buf, size_t len)
+{
+	if (section->type == SHT_NOBITS || len > section->size)
+		return -ENOENT;
+	return len ? rt_elf_pread(elf, section->offset, buf, len) : 0;
 }
 
 /* ---- symbols by name ---- */

@@ -48,6 +48,8 @@ struct rt_elf {
 	uint16_t type;	 /* ET_EXEC or ET_DYN */
 	uint16_t machine;
 	uint64_t entry;
+	uint64_t sections_off; /* section headers, all within the file; n_sections 0: none that make sense */
+	uint16_t n_sections, names_section;
 	struct rt_elf_load load[RT_ELF_MAX_PHDRS];
 	size_t n_loads;
 	bool has_interp;
@@ -74,6 +76,18 @@ int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t 
 /* The same for a file of debug symbols, of which only header, build-id and symbol tables are read: its segments and dynamic section are placeholders. -ESTALE: it is
  * of another build than `of`. It can then be hung on `of` (debug). */
 int rt_elf_open_debug(struct rt_elf *elf, int fd, const char *name, const struct rt_elf *of, char *err, size_t errlen);
+
+/* A section header that makes sense: its bytes are within the file. */
+struct rt_elf_section {
+	uint32_t type; /* SHT_* */
+	uint64_t addr, offset, size;
+};
+
+/* The first section of that name (at most RT_ELF_MAX_NAME - 1 bytes). -ENOENT: none; -ENOEXEC: it is not in the file. Sections are only hints: strip may remove them. */
+int rt_elf_find_section(struct rt_elf *elf, const char *name, struct rt_elf_section *out);
+
+/* Its first `len` bytes, at most its size. */
+int rt_elf_read_section(struct rt_elf *elf, const struct rt_elf_section *section, void *buf, size_t len);
 
 struct rt_elf_symbol {
 	const char *name; /* set by the caller, at most RT_ELF_MAX_NAME - 1 bytes */

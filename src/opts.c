@@ -53,8 +53,9 @@ static const struct argp_option rt_options[] = {
 	 "How often a running thread's phase is looked at between changes (default: 100; 0: never)", 3},
 	{"mm-source", RT_OPT_MM_SOURCE, "auto|rss_stat|fexit|kprobe|tracepoint", 0,
 	 "Kernel hooks that tell of RSS changes (default: auto, the most exact that this kernel has)", 3},
-	{"python-entry", RT_OPT_PYTHON_ENTRY, "auto|off|uprobe|watch", 0,
-	 "Exact begin and end of calls; auto and watch: watchpoints for the phases that the profile marks, uprobe is dear (default: auto)", 3},
+	{"python-entry", RT_OPT_PYTHON_ENTRY, "auto|off|usdt|uprobe|watch", 0,
+	 "Exact begin and end of calls; auto and watch: watchpoints for the phases that the profile marks; usdt: the interpreter's own probes, where it has them; usdt and "
+	 "uprobe are dear (default: auto)", 3},
 	{"no-mappings", RT_OPT_NO_MAPPINGS, NULL, 0,
 	 "Do not tell growth apart by mapping (file, heap, stack, anonymous, shared)", 3},
 	{"strict", RT_OPT_STRICT, NULL, 0, "Exit status 6 when anything was lost or left unaccounted", 3},
@@ -255,15 +256,12 @@ static error_t rt_opts_mm_source(struct rt_opts_state *state, const char *text)
 static error_t rt_opts_python_entry(struct rt_opts_state *state, const char *text)
 {
 	static const struct rt_opts_word words[] = {
-		{"auto", RT_ENTRY_AUTO}, {"off", RT_ENTRY_OFF}, {"uprobe", RT_ENTRY_UPROBE}, {"watch", RT_ENTRY_WATCH}, {NULL, 0},
+		{"auto", RT_ENTRY_AUTO}, {"off", RT_ENTRY_OFF}, {"usdt", RT_ENTRY_USDT}, {"uprobe", RT_ENTRY_UPROBE}, {"watch", RT_ENTRY_WATCH}, {NULL, 0},
 	};
 	int entry = rt_opts_word_find(words, text);
 
-	if (!strcmp(text, "usdt"))
-		return rt_opts_refuse(state, "--python-entry: '%s' is not in this version; give auto, off, uprobe or watch",
-				      text);
 	if (entry < 0)
-		return rt_opts_refuse_value(state, "--python-entry", text, "auto, off, uprobe or watch");
+		return rt_opts_refuse_value(state, "--python-entry", text, "auto, off, usdt, uprobe or watch");
 	state->opts.python_entry = (enum rt_python_entry)entry;
 	return 0;
 }

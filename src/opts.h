@@ -24,7 +24,7 @@
 #define RT_PID_MAX 4194304
 #define RT_SAMPLE_HZ_MAX 10000
 
-enum rt_python_entry { RT_ENTRY_AUTO, RT_ENTRY_OFF, RT_ENTRY_UPROBE, RT_ENTRY_WATCH };
+enum rt_python_entry { RT_ENTRY_AUTO, RT_ENTRY_OFF, RT_ENTRY_USDT, RT_ENTRY_UPROBE, RT_ENTRY_WATCH };
 enum rt_color { RT_COLOR_AUTO, RT_COLOR_ALWAYS, RT_COLOR_NEVER };
 
 /* Strings and `command` point into argv. */

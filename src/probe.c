@@ -25,7 +25,7 @@
 
 #define FLUSH_AGE_NS 80000000ull /* a run older than this is sent at its thread's next event */
 #define FLUSH_HZ 20		 /* clock samples that only flush, when none are asked for */
-#define MAX_ENTRIES 16		 /* interpreters with an entry probe */
+#define MAX_ENTRIES 64		 /* sites of entry probes, in all interpreters */
 #define TARGET_ADOPT 1		 /* enum rt_target in bpf/life.bpf.h */
 #define TARGET_EXEC 2
 #define ASK_DOCTOR "; run: ramtrack-bpf doctor" /* how every refusal ends: it says what is missing, and why */
@@ -255,6 +255,8 @@ static int load(struct rt_probe *p)
 		bpf_map__set_max_entries(skel->maps.map_ids, 1);
 	if (!p->old) {
 		bpf_program__set_autoload(skel->progs.watch_hit, p->config.watch && !p->watch_refused);
+		bpf_program__set_autoload(skel->progs.usdt_entry, p->config.usdt);
+		bpf_program__set_autoload(skel->progs.usdt_return, p->config.usdt);
 		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
 		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
 		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
@@ -643,33 +645,71 @@ int rt_probe_attach(struct rt_probe *p)
 	return attach_samples(p);
 }
 
-int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
+/* Is there a place for the probes on this file? 1: they are on it already (several executables share one libpython). */
+static int entry_room(const struct rt_probe *p, const char *path, struct entry_site *site)
 {
-	struct bpf_link *link;
 	struct stat st;
 
 	if (stat(path, &st)) {
 		rt_log_error("%s: entry probe: %s", path, strerror(errno));
-		return RT_ERROR;
+		return -1;
 	}
+	*site = (struct entry_site){st.st_dev, st.st_ino};
 	for (size_t i = 0; i < p->n_entries; i++)
 		if (p->entry_sites[i].dev == st.st_dev && p->entry_sites[i].ino == st.st_ino)
-			return RT_OK; /* several executables share one libpython */
-	if (p->n_entries == MAX_ENTRIES) {
-		rt_log_error("%s: entry probes are already on %d interpreters; this one gets none", path, MAX_ENTRIES);
-		return RT_ERROR;
-	}
-	link = bpf_program__attach_uprobe(p->skel->progs.eval_entry, false, -1, path, offset);
+			return 1;
+	if (p->n_entries < MAX_ENTRIES)
+		return 0;
+	rt_log_error("%s: entry probes are already at %d places; this interpreter gets none", path, MAX_ENTRIES);
+	return -1;
+}
+
+/* One site; `semaphore` is the file offset of its counter, which the kernel holds up in all processes while the probe is there. 0: it has none. */
+static int attach_site(struct rt_probe *p, struct bpf_program *prog, const char *way, const char *path, uint64_t offset, uint64_t semaphore, const struct entry_site *site)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = semaphore);
+	struct bpf_link *link = p->n_entries < MAX_ENTRIES ? bpf_program__attach_uprobe_opts(prog, -1, path, offset, &opts) : (errno = E2BIG, NULL);
+
 	if (!link) {
 		int err = errno;
 
-		rt_log_error("--python-entry uprobe: %s: %s: uprobes need CAP_SYS_ADMIN (or root) and a kernel with CONFIG_UPROBE_EVENTS; leave the "
-			     "option out: phases are then found without entry probes" ASK_DOCTOR, path, strerror(err));
+		rt_log_error("--python-entry %s: %s: %s: uprobes need CAP_SYS_ADMIN (or root) and a kernel with CONFIG_UPROBE_EVENTS; leave the "
+			     "option out: phases are then found without entry probes" ASK_DOCTOR, way, path, strerror(err));
 		return err == EPERM || err == EACCES ? RT_NO_PRIVILEGE : RT_NO_FEATURE;
 	}
-	p->entry_sites[p->n_entries] = (struct entry_site){st.st_dev, st.st_ino};
+	p->entry_sites[p->n_entries] = *site;
 	p->entries[p->n_entries++] = link;
 	return RT_OK;
+}
+
+int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
+{
+	struct entry_site site;
+	int room = entry_room(p, path, &site);
+
+	if (room)
+		return room < 0 ? RT_ERROR : RT_OK;
+	return attach_site(p, p->skel->progs.eval_entry, "uprobe", path, offset, 0, &site);
+}
+
+bool rt_probe_has_usdt(const struct rt_probe *p)
+{
+	return p->config.usdt && !p->old;
+}
+
+int rt_probe_attach_usdt(struct rt_probe *p, const char *path, const struct rt_usdt *entry, const struct rt_usdt *leave)
+{
+	struct entry_site site;
+	int room = entry_room(p, path, &site), status = RT_OK;
+
+	if (room)
+		return room < 0 ? RT_ERROR : RT_OK;
+	/* Ends first: a begin whose end is not seen would be worse than the other way round. */
+	for (size_t i = 0; !status && i < leave->n; i++)
+		status = attach_site(p, p->skel->progs.usdt_return, "usdt", path, leave->site[i].offset, leave->site[i].semaphore, &site);
+	for (size_t i = 0; !status && i < entry->n; i++)
+		status = attach_site(p, p->skel->progs.usdt_entry, "usdt", path, entry->site[i].offset, entry->site[i].semaphore, &site);
+	return status;
 }
 
 void rt_probe_watch_fds(const struct rt_probe *p, int *prog, int *map)

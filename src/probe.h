@@ -17,6 +17,7 @@
 #include "rt_abi.h"
 #include "rt_bin.h"
 #include "rt_pyoff.h"
+#include "usdt.h"
 
 enum rt_status { /* exit statuses of the tool */
 	RT_OK = 0,
@@ -35,6 +36,7 @@ struct rt_probe_config {
 	bool want_line_tables;	 /* of every code object */
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
 	bool mappings;		 /* tell pages apart by mapping */
+	bool usdt;		 /* the programs for static probes of the interpreter */
 	bool watch;		 /* the program for watchpoints as well, where the kernel takes it */
 	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */
 	bool force_raw;		 /* rss_stat as a raw tracepoint even where BTF would do */
@@ -67,6 +69,10 @@ int rt_probe_attach(struct rt_probe *probe);
 
 /* An entry probe on the interpreter loop at `offset` of the file, for all followed processes that run it. */
 int rt_probe_attach_entry(struct rt_probe *probe, const char *path, uint64_t offset);
+
+/* Probes at the sites of python:function__entry and function__return of the file, likewise; only where rt_probe_has_usdt. Returns RT_OK or an exit status, logged. */
+int rt_probe_attach_usdt(struct rt_probe *probe, const char *path, const struct rt_usdt *entry, const struct rt_usdt *leave);
+bool rt_probe_has_usdt(const struct rt_probe *probe);
 
 /* Follow from its next exec on (a process that we are about to start), or adopt the processes named, which run already. */
 int rt_probe_target_exec(struct rt_probe *probe, pid_t pid);

@@ -174,24 +174,65 @@ static bool rt_pybin_is_mapped(const struct rt_elf *elf, uint64_t vaddr)
 	return false;
 }
 
-/* For an entry probe: a probe on anything but the first instruction of code that is really there is refused by leaving
- * the offset 0. */
+static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
+
+/* What compilers begin a function with: endbr64, push, nop, mov between or into registers, sub from %rsp (Intel's manual, volume 2, appendix A). */
+static bool rt_pybin_begins(const uint8_t *b)
+{
+	bool rex = (b[0] & 0xf0) == 0x40; /* one REX prefix */
+	const uint8_t *op = rex ? b + 1 : b;
+
+	if (!memcmp(b, endbr64, sizeof(endbr64)))
+		return true;
+	if (b[0] == 0x90 || (b[0] == 0x66 && b[1] == 0x90) || (b[0] == 0x0f && b[1] == 0x1f) || (b[0] == 0x66 && b[1] == 0x0f && b[2] == 0x1f))
+		return true;
+	if ((op[0] & 0xf8) == 0x50) /* push */
+		return true;
+	if ((op[0] == 0x89 || op[0] == 0x8b) && op[1] >= 0xc0) /* mov, both registers */
+		return true;
+	return b[0] == 0x48 && (b[1] == 0x83 || b[1] == 0x81) && b[2] == 0xec; /* sub */
+}
+
+/* For an entry probe, which overwrites what is there: a symbol whose place does not look like the beginning of a function that is really there (a stripped-down or
+ * patched file, a jump that somebody else put there) is refused by leaving the offset 0. */
 static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol, struct rt_pybin *py)
 {
-	static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
-	uint8_t first[4];
-	uint64_t avail;
+	uint8_t first[8];
+	uint64_t offset, avail;
+	bool endbr;
 
-	if (!symbol->found || symbol->type != STT_FUNC || rt_elf_read_vaddr(elf, symbol->value, first, sizeof(first)))
+	if (!symbol->found || symbol->type != STT_FUNC)
+		return;
+	py->eval_refused = true;
+	if (elf->machine != EM_X86_64 || rt_elf_read_vaddr(elf, symbol->value, first, sizeof(first)) || !rt_pybin_begins(first))
+		return;
+	endbr = !memcmp(first, endbr64, sizeof(endbr64));
+	if (endbr && !rt_pybin_begins(first + sizeof(endbr64)))
 		return;
 	for (size_t i = 0; i < elf->n_loads; i++) {
 		const struct rt_elf_load *load = &elf->load[i];
 
-		if ((load->flags & PF_X) && symbol->value >= load->vaddr &&
-		    symbol->value - load->vaddr < load->filesz &&
-		    !rt_elf_offset(elf, symbol->value, &py->eval_offset, &avail))
-			py->eval_endbr = elf->machine == EM_X86_64 && !memcmp(first, endbr64, sizeof(first));
+		if ((load->flags & PF_X) && symbol->value >= load->vaddr && symbol->value - load->vaddr < load->filesz &&
+		    !rt_elf_offset(elf, symbol->value, &offset, &avail)) {
+			py->eval_offset = offset;
+			py->eval_endbr = endbr;
+			py->eval_refused = false;
+		}
 	}
+}
+
+/* 3.8 to 3.10 and 3.15 pass both probes in every call. 3.11 has them in the file, but passes the one at entry only while something else traces (Python/ceval.c, DO_TRACING); no
+ * build of 3.12 that passes both is known, and 3.13 and 3.14 have neither. */
+static void rt_pybin_usdt(struct rt_elf *elf, struct rt_pybin *py)
+{
+	uint32_t version = py->bin.version_hex >> 16;
+	struct rt_usdt entry, leave;
+
+	if ((version >= 0x30b && version <= 0x30e) || rt_usdt_read(elf, "python", "function__entry", &entry) ||
+	    rt_usdt_read(elf, "python", "function__return", &leave))
+		return;
+	py->usdt_entry = entry;
+	py->usdt_return = leave;
 }
 
 /* The fields of struct rt_bin that say where the interpreter is. */
@@ -256,6 +297,7 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 	if (!sym[RT_SYM_VERSION].found) /* the micro version is not known */
 		*strrchr(py.version, '.') = '\0';
 	rt_pybin_eval(elf, &sym[RT_SYM_EVAL], &py);
+	rt_pybin_usdt(elf, &py);
 	*out = py;
 	return 0;
 }

@@ -12,14 +12,17 @@
 #include "elffile.h"
 #include "rt_bin.h"
 #include "rt_pyoff.h"
+#include "usdt.h"
 
 struct rt_pybin {
 	struct rt_bin bin; /* pyoff is 0: the caller's */
 	struct rt_pyoff off;
 	char version[24];	/* "3.11.7" */
 	uint64_t runtime_vaddr; /* of _PyRuntime, in the file that holds the interpreter */
-	uint64_t eval_offset;	/* file offset of _PyEval_EvalFrameDefault there; 0: no such symbol */
+	uint64_t eval_offset;	/* file offset of _PyEval_EvalFrameDefault there; 0: no such symbol, or */
+	bool eval_refused;	/* it is not where a function begins */
 	bool eval_endbr;	/* it begins with endbr64 */
+	struct rt_usdt usdt_entry, usdt_return; /* python:function__entry and function__return where they fire, both; else none */
 };
 
 /* Reads the interpreter in `lib`, or with lib NULL the one that is linked into the executable.

@@ -246,6 +246,7 @@ static int open_kernel_side(struct session *s)
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
 		.mappings = o->mappings,
+		.usdt = o->python_entry == RT_ENTRY_USDT,
 		.watch = o->python_entry == RT_ENTRY_WATCH || (o->python_entry == RT_ENTRY_AUTO && has_watched(s->profile)),
 		.mm_source = o->mm_source,
 		.force_old = object && !strcmp(object, "old"),
@@ -262,11 +263,16 @@ static int open_kernel_side(struct session *s)
 		.on_plain_name = on_plain_name,
 		.ctx = s,
 	};
-	struct rt_watch_config wc = {.entry_probes = o->python_entry == RT_ENTRY_UPROBE, .own_switch = own_switch()};
+	struct rt_watch_config wc = {.usdt = o->python_entry == RT_ENTRY_USDT, .entry_probes = o->python_entry == RT_ENTRY_UPROBE, .own_switch = own_switch()};
 	int status = rt_probe_open(&pc, on_record, s, &s->probe);
 
 	if (status)
 		return status;
+	if (pc.usdt && !rt_probe_has_usdt(s->probe)) {
+		rt_log_error("--python-entry usdt: this kernel needs the programs for Linux before 5.17, which cannot use the interpreter's static probes: boot Linux 5.17 or newer, "
+			     "or use --python-entry auto; run: ramtrack-bpf doctor");
+		return RT_NO_FEATURE;
+	}
 	ac.want_mappings = rt_probe_mappings(s->probe);
 	s->account = rt_account_new(&ac);
 	if (!s->account) {
@@ -397,7 +403,7 @@ static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 		.mm_source = rt_mm_name(rt_probe_source(s->probe)),
 		.mm_hook = rt_probe_hook(s->probe),
 		.mm_exact = rt_mm_exact(rt_probe_source(s->probe)),
-		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : s->entries ? "watch" : "off",
+		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : s->opts->python_entry == RT_ENTRY_USDT ? "usdt" : s->entries ? "watch" : "off",
 		.wall_ns = wall,
 		.ts_ns = mono,
 		.targets = started ? &started : s->opts->pids,

@@ -117,10 +117,31 @@ static struct bin *find_bin(struct rt_watch *w, const struct rt_bin_key *key)
 	return NULL;
 }
 
+static void put_usdt(struct rt_watch *w, const struct rt_pytarget *t)
+{
+	int status;
+
+	if (!t->usdt_entry.n) {
+		rt_log_notice("%s: CPython %s has no live probes python:function__entry and function__return (builds of 3.8 to 3.10 and 3.15 with --with-dtrace have them): "
+			      "its calls are not told exactly (--python-entry usdt); use --python-entry watch for 3.11 to 3.13", t->path, t->version);
+		return;
+	}
+	status = rt_probe_attach_usdt(w->config.probe, t->open_path, &t->usdt_entry, &t->usdt_return);
+	if (status && !w->status)
+		w->status = status;
+}
+
 static void put_entry_probe(struct rt_watch *w, const struct rt_pytarget *t)
 {
+	if (w->config.usdt)
+		put_usdt(w, t);
 	if (!w->config.entry_probes)
 		return;
+	if (t->eval_refused) {
+		rt_log_error("%s: its symbol _PyEval_EvalFrameDefault is not at an instruction that functions begin with (the file is damaged or was patched): no entry probe "
+			     "(--python-entry uprobe) there; install it again, or leave the option out", t->path);
+		return;
+	}
 	if (!t->eval_offset) {
 		rt_log_error("%s: it has no symbol _PyEval_EvalFrameDefault: no entry probe (--python-entry uprobe) there", t->path);
 		return;

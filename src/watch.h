@@ -22,6 +22,7 @@ struct rt_watch_config {
 	struct rt_probe *probe;
 	struct rt_account *account;
 	bool entry_probes;   /* put an entry probe on each interpreter */
+	bool usdt;	     /* put probes on the static ones of each interpreter that has them */
 	int own_switch;	     /* VLLM_ENABLE_RAM_TRACKING of our own environment: 0 or 1, -1: unset */
 };
 

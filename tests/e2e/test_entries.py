@@ -45,10 +45,23 @@ def test_calls_are_counted(tool, python):
             assert record["start_ns_min"] == record["start_ns"] and record["end_ns_max"] == record["end_ns"], record
 
 
-@pytest.mark.parametrize("option", ["auto", "off", "uprobe", "watch"])
+@pytest.mark.parametrize("option", ["auto", "off", "usdt", "uprobe", "watch"])
 def test_thrown_through(tool, python, option):
     """No option ends a target that throws, and the sums are the same."""
     if option == "watch":
         needs_watchpoints(tool.path)
     said, counts, told = run(tool, python, 200, ["--python-entry", option])
     assert counts["thrower"] == 51, said.errors
+
+
+def test_calls_by_static_probes(tool, python):
+    """Where the interpreter passes function__entry and function__return, every call is told, also the first one and one that is thrown through."""
+    said, counts, told = run(tool, python, 5000, ["--python-entry", "usdt"])
+    if "has no live probes" in said.errors:
+        assert python.label not in ("python3.9-chroot", "python3.15-chroot"), said.errors  # Debian's
+        pytest.skip("the interpreter has no live probes function__entry and function__return")
+    assert said.of("start")[0]["python_entry"] == "usdt"
+    for name in NAMES:
+        assert told[name, True] == counts[name] and told[name, False] == 0, (name, counts, told, said.errors)
+    for record in said.of("phase"):
+        assert record["start_ns_min"] == record["start_ns"] and record["end_ns_max"] == record["end_ns"], record

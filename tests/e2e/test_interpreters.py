@@ -65,11 +65,9 @@ def row(request, _fetched):
     return request.param, fetch(request.param.name, _fetched)
 
 
-@pytest.mark.parametrize("mode", ["launch", "attach"])
-def test_every_shape_within_16_pages(tool, row, mode):
-    one, interpreter = row
+def check_shapes(tool, one, interpreter, mode, options=()):
     names = [*test_shapes.FUNCTIONS, *test_shapes.STATEMENTS]
-    said = trace(tool, interpreter, test_shapes.FILE, mode=mode, phases=test_shapes.PHASES, env=STEADY)
+    said = trace(tool, interpreter, test_shapes.FILE, mode=mode, phases=test_shapes.PHASES, env=STEADY, options=options)
     compare(said, said.truth, names, what=one.name)
     assert not said.summary["phases_not_hit"], said.summary["phases_not_hit"]
     told = said.summary_of(said.pid)["python"]
@@ -80,6 +78,25 @@ def test_every_shape_within_16_pages(tool, row, mode):
             assert len(said.of("phase", pid=said.pid, phase=name)) == len(calls_of(said.truth, name)), name
     test_shapes.check_reuse(said)
     test_shapes.check_sums(said)
+    return said
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+def test_every_shape_within_16_pages(tool, row, mode):
+    check_shapes(tool, *row, mode)
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+@pytest.mark.parametrize("name", ["debian-3.9", "debian-3.15"])
+def test_every_shape_with_static_probes(tool, _fetched, name, mode):
+    one = next(row for row in ROWS if row.name == name)
+    said = check_shapes(tool, one, fetch(name, _fetched), mode, ["--python-entry", "usdt"])
+    for function in test_shapes.FUNCTIONS:
+        exact = {record["exact"] for record in said.of("phase", pid=said.pid, phase=function)}
+        if function in ("managed", "generating", "awaited"):  # generators and a coroutine
+            assert exact == {False}, function
+        elif not (function == "plain" and mode == "attach"):  # under way when the probes came
+            assert exact == {True}, function
 
 
 def test_200_stacks(tool, row):

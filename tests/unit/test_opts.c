@@ -197,7 +197,7 @@ static void test_refused(void **state)
 		{{(char *)"-p1", (char *)"--sample-hz", (char *)"10001"}, {"--sample-hz", "'10001'", "0 to 10000"}},
 		{{(char *)"-p1", (char *)"--sample-hz", (char *)"-1"}, {"--sample-hz", "'-1'", "0 to 10000"}},
 		{{(char *)"-p1", (char *)"--python-entry", (char *)"on"}, {"--python-entry", "'on'", "uprobe"}},
-		{{(char *)"-p1", (char *)"--python-entry", (char *)"usdt"}, {"usdt", "not in this version", "watch"}},
+		{{(char *)"-p1", (char *)"--python-entry", (char *)"sdt"}, {"sdt", "usdt", "watch"}},
 		{{(char *)"-p1", (char *)"-P", (char *)""}, {"--profile", "''", "profile"}},
 		{{(char *)"-p1", (char *)"-o", (char *)""}, {"--output", "''", "standard output"}},
 		{{(char *)"-p1", (char *)"-o", (char *)"a", (char *)"-ja"}, {"--output", "--json", "'a'"}},
