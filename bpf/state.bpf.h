@@ -248,7 +248,7 @@ struct rt_thread {
 	u64 fault_addr, fault_ip; /* of rt_cpu, kept while the thread is off its CPU */
 	u64 gone_addr;		  /* argument of the system call that is about to unmap, and what is mapped there */
 	u32 gone_map;
-	u32 call; /* code object of the call that a watchpoint tells of, while it is told */
+	u32 call; /* code object of the call that a watchpoint or a static probe tells of, while it is told */
 	struct rt_vma vma[RT_VMAS];
 	u32 shadow; /* storage.bpf.h: number plus one, 0: none yet */
 	u32 ended; /* its exit was seen */

@@ -67,8 +67,9 @@ static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, st
 		return 0;
 	}
 	seen.flags = what;
-	seen.code = id;
+	t->call = id;
 	rt_charge(t, s, bpf_ktime_get_ns(), &seen);
+	t->call = 0;
 	return 0;
 }
 

@@ -110,7 +110,6 @@ ENTRY = {
     "RT_TSTATE_DATASTACK(V)": by_minor(newer="offsetof(PyThreadState, datastack_chunk)"),
     "RT_TSTATE_DATASTACK(V) + 8": by_minor(newer="offsetof(PyThreadState, datastack_top)"),
     "RT_CODE_FRAMESIZE(V)": by_minor(up_to_11="offsetof(PyCodeObject, co_nlocalsplus)", newer="offsetof(PyCodeObject, co_framesize)"),
-    "RT_CODE_FLAGS": by_minor(newer="offsetof(PyCodeObject, co_flags)"),
     "RT_CODE_SUSPENDS": by_minor(newer="CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR"),
     "RT_IMMORTAL(V)": by_minor(up_to_11="0", newer="(unsigned int)_Py_IMMORTAL_REFCNT"),
 }
@@ -229,6 +228,10 @@ def program(minor, free):
         text.append(f"\tcheck(\"{field}\", off.{field}, {expression(field, minor, free)});\n")
     for what, width in WIDTHS.items():
         text.append(f"\tcheck(\"width of {what[9:-1]}\", {width}, {what});\n")
+    if minor <= 10:
+        text.append("\tcheck(\"RT_CODE_FLAGS_310\", RT_CODE_FLAGS_310, offsetof(PyCodeObject, co_flags));\n")
+    elif not free:
+        text.append("\tcheck(\"RT_CODE_FLAGS\", RT_CODE_FLAGS, offsetof(PyCodeObject, co_flags));\n")
     if 11 <= minor <= 13 and not free:
         text.append("\tcheck(\"RT_ENTRY_KNOWN\", RT_ENTRY_KNOWN(V), 1);\n")
         entry = {name: want(minor, free) for name, want in ENTRY.items()}
