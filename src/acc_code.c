@@ -20,8 +20,6 @@ int rt_code_line(const struct rt_code *code, uint32_t instr)
 {
 	int start = 0, end = 0;
 
-	if (instr > INT32_MAX) /* f_lasti -1, up to 3.10: its first instruction is still to come */
-		return 0;
 	if (!code->table || rt_pyline_find(rt_pyline_format(code->pyversion), code->table, code->table_len, code->firstlineno, instr, &start, &end))
 		return 0;
 	return start;

@@ -193,6 +193,8 @@ enum rt_line_format rt_pyline_format(uint16_t pyversion)
 int rt_pyline_find(enum rt_line_format format, const uint8_t *table, size_t len, int firstlineno, uint32_t instr, int *start, int *end)
 {
 	*start = *end = 0;
+	if (instr > INT32_MAX) /* f_lasti -1, up to 3.10 */
+		return 0;
 	switch (format) {
 	case RT_LINES_LOCATIONS:
 		return rt_locations_find(table, len, firstlineno, instr, start, end);

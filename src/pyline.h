@@ -20,8 +20,8 @@
 /* The format that a version (major << 8 | minor) has. */
 enum rt_line_format rt_pyline_format(uint16_t pyversion);
 
-/* Lines of the instruction at `instr`, in bytes from the start of the code. start = end = 0: it has no line (None in CPython) or lies beyond
- * the table. Before 3.11 tables have first lines only: end = start. A table of pairs with half a pair at its end is one that was cut: in an lnotab,
+/* Lines of the instruction at `instr`, in bytes from the start of the code. start = end = 0: it has no line (None in CPython), lies beyond
+ * the table, or is a negative number (a frame whose first instruction is still to come). Before 3.11 tables have first lines only: end = start. A table of pairs with half a pair at its end is one that was cut: in an lnotab,
  * what lies beyond the last whole pair is then not known.
  * Returns 0, or -EINVAL for a malformed table or an unknown format (then start = end = 0 too). Never reads beyond `len`. */
 int rt_pyline_find(enum rt_line_format format, const uint8_t *table, size_t len, int firstlineno, uint32_t instr, int *start, int *end);

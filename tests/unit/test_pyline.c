@@ -189,7 +189,8 @@ static void test_lnotab(void **state)
 
 	(void)state;
 	expect_steps(RT_LINES_LNOTAB, table, sizeof(table), 1, steps, COUNT(steps));
-	expect(find_in(RT_LINES_LNOTAB, table, sizeof(table), 1, UINT32_MAX), 0, 208, 208);
+	expect(find_in(RT_LINES_LNOTAB, table, sizeof(table), 1, INT32_MAX), 0, 208, 208);
+	expect(find_in(RT_LINES_LNOTAB, table, sizeof(table), 1, (uint32_t)-1), 0, 0, 0); /* a frame that has not begun */
 	expect_steps(RT_LINES_LNOTAB, back, sizeof(back), 300, back_steps, COUNT(back_steps));
 	/* No entry at all: one line. */
 	expect(find_in(RT_LINES_LNOTAB, table, 0, 9, 4), 0, 9, 9);
