@@ -352,11 +352,11 @@ def trace(
         finally:
             kill_hard(tool.process)
         said = tool.said(target)
-        if collect:
-            collect(target.here)
         assert (
             said.status == status
         ), f"exit status {said.status}, not {status}\nstderr: {said.errors}\ntarget: {target.output()}"
+        if collect:
+            collect(target.here)
     if check:
         check_form(said)
         check_conservation(said)
