@@ -295,7 +295,7 @@ int clock_sample(void *ctx)
 	return rt_program(clock_sample, rt_on_sample());
 }
 
-/* _PyEval_EvalFrameDefault(PyThreadState *tstate, _PyInterpreterFrame *frame, int throwflag): 3.11 to 3.13, Python/ceval.c. */
+/* _PyEval_EvalFrameDefault(PyThreadState *tstate, _PyInterpreterFrame *frame, int throwflag): 3.9 and newer, Python/ceval.c. */
 static __always_inline int rt_on_entry(struct pt_regs *ctx)
 {
 	struct task_struct *task = rt_current_task();

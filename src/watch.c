@@ -137,6 +137,10 @@ static void put_entry_probe(struct rt_watch *w, const struct rt_pytarget *t)
 		put_usdt(w, t);
 	if (!w->config.entry_probes)
 		return;
+	if (t->off.version < 0x309) {
+		rt_log_notice("%s: CPython %s: entry probes (--python-entry uprobe) are for 3.9 and newer: its phases are found without", t->path, t->version);
+		return;
+	}
 	if (t->eval_refused) {
 		rt_log_error("%s: its symbol _PyEval_EvalFrameDefault is not at an instruction that functions begin with (the file is damaged or was patched): no entry probe "
 			     "(--python-entry uprobe) there; install it again, or leave the option out", t->path);
