@@ -328,10 +328,11 @@ def trace(
     check=True,
     prepare=None,
     collect=None,
+    profile=None,
 ):
     """One target from its start to its end. Returns Said, whose form has been checked. `prepare` and `collect` are
-    called with the work directory before the start and after the end."""
-    profile = write_profile(
+    called with the work directory before the start and after the end. `profile`: a file in place of one with `phases`."""
+    profile = profile or write_profile(
         os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")]
     )
     with interpreter.stage() as stage, contextlib.closing(Target(interpreter, stage, script, args, env)) as target:

@@ -3,6 +3,7 @@
 library are stand-ins (targets/standin_cuda.c); vLLM's allocator is the real one of its CUDA wheel and, besides, one with the same declarations."""
 
 import contextlib
+import json
 import os
 
 import pytest
@@ -11,6 +12,16 @@ import gpu_libraries
 import harness
 
 STANDIN = "stand-in driver, no GPU"
+FILE = "gpu.py"
+PHASES = [harness.phase(name, name, FILE) for name in "load_weights make_cache give_back pin_by_runtime pin_by_driver register unpin".split()]
+# What the runtime calls in the driver for each of its functions: a call inside of the call.
+INNER = {
+    "cudaHostAlloc": "cuMemHostAlloc",
+    "cudaMallocHost": "cuMemHostAlloc",
+    "cudaHostRegister": "cuMemHostRegister_v2",
+    "cudaFreeHost": "cuMemFreeHost",
+    "cudaHostUnregister": "cuMemHostUnregister",
+}
 
 
 @pytest.fixture
@@ -31,6 +42,20 @@ IDS = [f"device memory, vLLM's own module over a {STANDIN}", f"device memory, a 
 every_case = pytest.mark.parametrize("gpu", CASES, ids=IDS, indirect=True)
 
 
+def shipped_native():
+    """The native entries as they are shipped, as text."""
+    with open(os.path.join(harness.TREE, "profiles", "vllm.yaml"), encoding="utf-8") as file:
+        text = file.read()
+    return text[text.index("\nnative:\n") :]
+
+
+def write_profile(path):
+    """The target's phases and the shipped profile's native entries."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("name: test\nphases: " + json.dumps(PHASES, ensure_ascii=False) + shipped_native())
+    return path
+
+
 @every_case
 def test_target_is_what_it_says(gpu):
     """Untraced: the allocator asks the driver for what fits, gives back what it says, and the pages are there."""
@@ -41,3 +66,50 @@ def test_target_is_what_it_says(gpu):
         assert target.process.wait(30) == 0, target.output()
         calls = target.truths()[target.pid]["facts"]["calls"]
     assert len(calls) == (9 if gpu[0] == "device" else 13), calls
+
+
+def run(tool, gpu, mode, options=()):
+    """Traces gpu.py with the shipped native entries."""
+    python = harness.Interpreter(gpu_libraries.PYTHON)
+    profile = write_profile(os.path.join(tool.directory, "gpu.yaml"))
+    return harness.trace(tool, python, FILE, *gpu, mode=mode, options=options, profile=profile)
+
+
+def wanted_calls(truth):
+    """The target's own account, with what the runtime calls in the driver: (symbol, op, bytes asked or None, phase, pages), inner calls first as they end first."""
+    out = []
+    for call in truth["facts"]["calls"]:
+        size = call["asked"]
+        if call["op"] == "free" and call["symbol"] != "my_free":  # these are told an address only: what they unmap
+            size = -call["pages"] * harness.PAGE
+        for symbol in [INNER[call["symbol"]]] * (call["symbol"] in INNER) + [call["symbol"]]:
+            out.append((symbol, call["op"], size, call["phase"], call["pages"]))
+    return out
+
+
+def told_calls(said, pid):
+    return [(r["symbol"], r["op"], r["bytes"], r["phase"], r["rss_delta_bytes"] // harness.PAGE) for r in said.of("native", pid=pid) if r["symbol"] != "shm_open"]
+
+
+KINDS = {"device": "device", "pinned": "pinned"}
+
+
+@pytest.mark.parametrize("mode", ["launch", "attach"])
+@every_case
+def test_sizes_and_phases_are_what_was_asked(tool, gpu, mode):
+    """Every call, in order: function, bytes, phase, and its pages, exactly."""
+    said = run(tool, gpu, mode)
+    assert told_calls(said, said.pid) == wanted_calls(said.truth), said.errors
+    assert {r["kind"] for r in said.of("native", pid=said.pid) if r["symbol"] != "shm_open"} == {KINDS[gpu[0]]}
+    check_summary(said)
+
+
+def check_summary(said):
+    """The summary's rows are the calls, added up by function and phase."""
+    rows = {(r["symbol"], r["op"], r["phase"]): r for r in said.summary_of(said.pid)["native"] if r["symbol"] != "shm_open"}
+    wanted = {}
+    for symbol, op, size, phase, pages in wanted_calls(said.truth):
+        row = wanted.setdefault((symbol, op, phase), [0, 0, 0])
+        row[0], row[1], row[2] = row[0] + 1, row[1] + size, row[2] + pages
+    told = {key: [r["calls"], r["bytes"], r["rss_delta_bytes"] // harness.PAGE] for key, r in rows.items()}
+    assert told == wanted
