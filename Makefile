@@ -29,11 +29,11 @@ WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
 ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
 	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
 BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
-LIBS     := -lbpf -lelf -lz -lyaml -ljansson
+LIBS     := -lbpf -lelf -lz -lyaml -ljansson -lstdc++ # the last for __cxa_demangle
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += entrywatch kfeat hostinfo precheck doctor doctarget
+EDGES    += entrywatch nativewatch nativemaps probe_native kfeat hostinfo precheck doctor doctarget nativesym nativejail
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -118,7 +118,7 @@ test-deps:
 SAN      := -fsanitize=address,undefined -fno-omit-frame-pointer -O1 -g
 UNIT     := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 # Modules that a unit test links: the whole pure core and the edges that need no BPF.
-UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c
+UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c src/nativesym.c src/nativejail.c
 UNIT_OBJ := $(UNIT_SRC:src/%.c=$(B)/san/%.o)
 
 $(B)/san/%.o: src/%.c | $(B)

@@ -16,6 +16,9 @@ static const size_t rt_record_size[] = {
 	[RT_REC_SNAP] = sizeof(struct rt_rec_snap),	    [RT_REC_META] = sizeof(struct rt_rec_meta),
 	[RT_REC_MAP] = sizeof(struct rt_rec_map),
 	[RT_REC_OPENING] = sizeof(struct rt_rec_opening),
+	[RT_REC_NATIVE] = sizeof(struct rt_rec_native),
+	[RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter),
+	[RT_REC_SITE] = sizeof(struct rt_rec_site),
 };
 
 #define RT_RECORD_MAX (128u << 10) /* bytes of the longest record that is taken */
@@ -70,6 +73,7 @@ void rt_account_free(struct rt_account *account)
 	rt_stacks_free(&account->stacks);
 	rt_order_free(&account->order);
 	rt_mappings_free(&account->mappings);
+	rt_natives_free(&account->natives, &account->texts);
 	rt_map_free(&account->pids);
 	rt_texts_free(&account->texts); /* last: all others give their texts back */
 	free(account);
@@ -120,6 +124,12 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 		break;
 	case RT_REC_OPENING:
 		rt_life_opening(account, record);
+		break;
+	case RT_REC_NATIVE:
+		rt_native_apply(account, record);
+		break;
+	case RT_REC_NATIVE_ENTER:
+		rt_native_enter(account, record);
 		break;
 	}
 }
@@ -216,6 +226,8 @@ static int rt_account_take(struct rt_account *account, const uint8_t *record, si
 	    h.size < rt_record_size[h.type] || !rt_record_sane(record, h.size, h.type))
 		return -EINVAL;
 	size = h.size;
+	if (h.type == RT_REC_SITE)
+		return rt_natives_add(&account->natives, &account->texts, record, size);
 	if (h.type == RT_REC_CODE || h.type == RT_REC_NODE || h.type == RT_REC_MAP)
 		return rt_account_stack(account, &h, record, size);
 	if (h.type == RT_REC_PROC && account->pids.used < 2 * RT_ALIVE_MAX) {

@@ -40,6 +40,7 @@ enum rt_site_flags {
 	RT_SITE_NO_ARGS = 1 << 1,  /* the registers do not hold the arguments of the source: read none, sizes are `mapped` */
 	RT_SITE_FALLBACK = 1 << 2, /* the rule's own function is not in the file, this one stands in: sizes are `mapped` (RT_SITE_NO_ARGS is set as well) */
 	RT_SITE_CLONE = 1 << 3,	   /* a compiler's copy or part of the function */
+	RT_SITE_LOOP = 1 << 4,	   /* a jump in the function leads to its first instruction, where the probe is: a call of itself at its end, or a loop. There may be more hits than calls */
 };
 
 struct rt_native_site {
@@ -47,7 +48,7 @@ struct rt_native_site {
 	uint32_t flags;	 /* enum rt_site_flags */
 	uint64_t entry;	 /* offset in the file of the function's first byte */
 	uint64_t offset; /* offset in the file where the probe goes: an instruction's first byte, `entry` or a few bytes behind it. There the stack pointer
-			  * and the argument registers are still the caller's (the return address is at the stack pointer), and every call passes it exactly once. */
+			  * and the argument registers are still the caller's (the return address is at the stack pointer), and every call passes it, once (but see RT_SITE_LOOP). */
 	char name[RT_NATIVE_NAME_MAX]; /* demangled, without its clone suffix; valid UTF-8 without control characters; cut ones end in "..." */
 };
 
