@@ -93,6 +93,9 @@ PYPROBE  := tools/pyprobe.c tools/linetruth.c
 $(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
 	$(CC) $(ALLFLAGS) -o $@ $(PYPROBE) $(B)/libramtrack.a $(LIBS)
 
+$(B)/nativeprobe: tools/nativeprobe.c $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a | $(B)
+	$(CC) $(ALLFLAGS) -o $@ $^ $(LIBS)
+
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
@@ -173,7 +176,8 @@ test-vm: test-deps
 kernels-doc: test-vm
 	@$(PYTHON) tests/vm/kernels_doc.py docs/kernels.md
 
-check-profile: $(B)/pyprobe
+check-profile: $(B)/pyprobe $(B)/nativeprobe
+	$(PYTHON) tools/check_native.py --profile profiles/vllm.yaml --nativeprobe $(B)/nativeprobe --docs docs/vllm.md
 	$(PYTHON) tools/check_profile.py --profile profiles/vllm.yaml --pyprobe $(B)/pyprobe --docs docs/vllm.md
 
 bench: all

@@ -5,6 +5,7 @@ library are stand-ins (targets/standin_cuda.c); vLLM's allocator is the real one
 import contextlib
 import json
 import os
+import re
 
 import pytest
 
@@ -14,6 +15,7 @@ import harness
 STANDIN = "stand-in driver, no GPU"
 FILE = "gpu.py"
 PHASES = [harness.phase(name, name, FILE) for name in "load_weights make_cache give_back pin_by_runtime pin_by_driver register unpin".split()]
+PHASES.append(harness.phase("warm", ["warm_device", "warm_pinned"], FILE))
 # What the runtime calls in the driver for each of its functions: a call inside of the call.
 INNER = {
     "cudaHostAlloc": "cuMemHostAlloc",
@@ -65,14 +67,26 @@ def test_target_is_what_it_says(gpu):
         target.serve(target.process)
         assert target.process.wait(30) == 0, target.output()
         calls = target.truths()[target.pid]["facts"]["calls"]
-    assert len(calls) == (9 if gpu[0] == "device" else 13), calls
+    assert len(calls) == (11 if gpu[0] == "device" else 27), calls
+
+
+LIBRARIES = {"device": ["cumem_allocator.abi3.so"], "pinned": [gpu_libraries.DRIVER_FILE, gpu_libraries.RUNTIME]}
 
 
 def run(tool, gpu, mode, options=()):
-    """Traces gpu.py with the shipped native entries."""
+    """Traces gpu.py with the shipped native entries; it goes on when the probes are there, which takes some milliseconds from a library's loading on."""
     python = harness.Interpreter(gpu_libraries.PYTHON)
     profile = write_profile(os.path.join(tool.directory, "gpu.yaml"))
-    return harness.trace(tool, python, FILE, *gpu, mode=mode, options=options, profile=profile)
+
+    def probed():
+        said = tool.text(tool.errors)
+        return all(re.search(rf"{re.escape(name)}: probes at \d+ places", said) for name in LIBRARIES[gpu[0]])
+
+    def on_stop(name, pid):
+        if name == "loaded":
+            assert harness.wait_until(probed), tool.text(tool.errors)
+
+    return harness.trace(tool, python, FILE, *gpu, mode=mode, options=["-v", *options], profile=profile, on_stop=on_stop)
 
 
 def wanted_calls(truth):
@@ -82,13 +96,18 @@ def wanted_calls(truth):
         size = call["asked"]
         if call["op"] == "free" and call["symbol"] != "my_free":  # these are told an address only: what they unmap
             size = -call["pages"] * harness.PAGE
-        for symbol in [INNER[call["symbol"]]] * (call["symbol"] in INNER) + [call["symbol"]]:
-            out.append((symbol, call["op"], size, call["phase"], call["pages"]))
+        for symbol in filter(None, (INNER.get(call["symbol"]), call["symbol"])):
+            out.append((symbol, call["op"], size, call["phase"], pages_of(call["phase"], call["pages"])))
     return out
 
 
+def pages_of(phase, pages):
+    return None if phase == "warm" else pages
+
+
 def told_calls(said, pid):
-    return [(r["symbol"], r["op"], r["bytes"], r["phase"], r["rss_delta_bytes"] // harness.PAGE) for r in said.of("native", pid=pid) if r["symbol"] != "shm_open"]
+    records = [r for r in said.of("native", pid=pid) if r["symbol"] != "shm_open"]
+    return [(r["symbol"], r["op"], r["bytes"], r["phase"], pages_of(r["phase"], r["rss_delta_bytes"] // harness.PAGE)) for r in records]
 
 
 KINDS = {"device": "device", "pinned": "pinned"}
@@ -110,6 +129,6 @@ def check_summary(said):
     wanted = {}
     for symbol, op, size, phase, pages in wanted_calls(said.truth):
         row = wanted.setdefault((symbol, op, phase), [0, 0, 0])
-        row[0], row[1], row[2] = row[0] + 1, row[1] + size, row[2] + pages
-    told = {key: [r["calls"], r["bytes"], r["rss_delta_bytes"] // harness.PAGE] for key, r in rows.items()}
+        row[:] = row[0] + 1, row[1] + size, pages_of(phase, (row[2] or 0) + (pages or 0))
+    told = {key: [r["calls"], r["bytes"], pages_of(key[2], r["rss_delta_bytes"] // harness.PAGE)] for key, r in rows.items()}
     assert told == wanted

@@ -2,7 +2,7 @@
 """What a process on a GPU calls to get device memory and pinned host memory, over a stand-in for the driver (standin_cuda.c): there is no GPU.
 argv: work directory, scenario, directory of the libraries, then the names of those to load first, in order.
 
-It writes down every call: which function, what was asked, in which phase, how many pages became resident in it. The pages follow from arithmetic; before
+It stops when they are loaded. It writes down every call: which function, what was asked, in which phase, how many pages became resident in it. The pages follow from arithmetic; before
 anything is given back, the kernel's own list of mappings must hold them."""
 
 import ctypes
@@ -40,6 +40,7 @@ class Log:
         self.calls = []
 
     def add(self, symbol, op, asked, phase, pages):
+        """The first call of each function, in the phase `warm`, also makes the libraries' own pages resident: a linker's table, code, variables."""
         self.calls.append({"symbol": symbol, "op": op, "asked": asked, "phase": phase, "pages": pages})
 
 
@@ -101,15 +102,21 @@ def give_back(device, blocks):
         device.free(at, size, "give_back")
 
 
-def device_memory(directory, log):
+def warm_device(device):
+    device.free(device.malloc(2 * MIB, "warm"), 2 * MIB, "warm")
+
+
+def device_memory(directory, log, control):
     device = DeviceMemory(directory, log)
-    device.prepare(len(WEIGHTS) + len(CACHE))
+    control.stop("loaded")
+    device.prepare(len(WEIGHTS) + len(CACHE) + 1)
+    warm_device(device)
     weights = load_weights(device)
     cache = make_cache(device)
     give_back(device, weights[:2] + cache)
     whole = [-(-size // (2 * MIB)) * 2 * MIB for size in WEIGHTS + CACHE]
-    if device.heard != whole:
-        raise SystemExit(f"the allocator told Python of {device.heard}, not of {whole}")
+    if device.heard[1:] != whole:
+        raise SystemExit(f"the allocator told Python of {device.heard[1:]}, not of {whole}")
     return 2  # the block that was kept: its addresses and its handle
 
 
@@ -131,6 +138,12 @@ class Pinned:
         self.call(library, name, ctypes.byref(at), passed, *flags)
         self.log.add(name, "alloc", size, phase, pages_of(size))
         return at, size
+
+    def register(self, library, name, memory, phase, pages):
+        at = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
+        self.call(library, name, at, ctypes.c_size_t(len(memory)), ctypes.c_uint(0))
+        self.log.add(name, "alloc", len(memory), phase, pages)
+        return at, len(memory)
 
     def give(self, library, name, block, phase, pages):
         self.call(library, name, block[0])
@@ -154,13 +167,10 @@ def pin_by_driver(pinned):
 
 def register(pinned, untouched, touched):
     """Memory of one's own: what is not there yet becomes resident by it, and is anonymous."""
-    blocks = []
-    for library, name, memory, pages in ((pinned.runtime, "cudaHostRegister", untouched, 300), (pinned.driver, "cuMemHostRegister_v2", touched, 0)):
-        at = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
-        pinned.call(library, name, at, ctypes.c_size_t(len(memory)), ctypes.c_uint(0))
-        pinned.log.add(name, "alloc", len(memory), "register", pages)
-        blocks.append((at, len(memory)))
-    return blocks
+    return [
+        pinned.register(pinned.runtime, "cudaHostRegister", untouched, "register", 300),
+        pinned.register(pinned.driver, "cuMemHostRegister_v2", touched, "register", 0),
+    ]
 
 
 def unpin(pinned, by_runtime, by_driver, registered):
@@ -172,8 +182,19 @@ def unpin(pinned, by_runtime, by_driver, registered):
     pinned.give(pinned.driver, "cuMemHostUnregister", registered[1], "unpin", 0)
 
 
-def pinned_memory(libraries, log):
+def warm_pinned(pinned, memory):
+    for name, how in (("cudaHostAlloc", (ctypes.c_uint(1),)), ("cudaMallocHost", ())):
+        pinned.give(pinned.runtime, "cudaFreeHost", pinned.get(pinned.runtime, name, PAGE, "warm", *how), "warm", 1)
+    for name, how in (("cuMemHostAlloc", (ctypes.c_uint(2),)), ("cuMemAllocHost_v2", ()), ("cuMemAllocHost", ())):
+        pinned.give(pinned.driver, "cuMemFreeHost", pinned.get(pinned.driver, name, PAGE, "warm", *how), "warm", 1)
+    for library, get, give in ((pinned.runtime, "cudaHostRegister", "cudaHostUnregister"), (pinned.driver, "cuMemHostRegister_v2", "cuMemHostUnregister")):
+        pinned.give(library, give, pinned.register(library, get, memory, "warm", 0), "warm", 0)
+
+
+def pinned_memory(libraries, log, control):
+    control.stop("loaded")
     pinned = Pinned(libraries["libcudart.so.13"], libraries["libcuda.so.1"], log)
+    warm_pinned(pinned, grow(1, PRIVATE))
     untouched, touched = mapping(300), grow(200, PRIVATE)
     KEEP.append(untouched)
     by_runtime = pin_by_runtime(pinned)
@@ -190,13 +211,13 @@ def pinned_memory(libraries, log):
 
 def main():
     work, scenario, directory, names = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
-    truth, _ = open_target(work)
+    truth, control = open_target(work)
     libraries = {name: ctypes.CDLL(os.path.join(directory, name), ctypes.RTLD_GLOBAL) for name in names}
     driver, log = libraries["libcuda.so.1"], Log()
     if scenario == "device":
-        alive = device_memory(directory, log)
+        alive = device_memory(directory, log, control)
     else:
-        alive = pinned_memory(libraries, log)
+        alive = pinned_memory(libraries, log, control)
     if driver.standin_mistakes() or driver.standin_alive() != alive:
         raise SystemExit(f"the stand-in refused {driver.standin_mistakes()} calls; alive: {driver.standin_alive()}, meant {alive}")
     truth.facts["calls"] = log.calls
