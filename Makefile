@@ -94,7 +94,7 @@ $(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
 	$(CC) $(ALLFLAGS) -o $@ $(PYPROBE) $(B)/libramtrack.a $(LIBS)
 
 $(B)/nativeprobe: tools/nativeprobe.c $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a | $(B)
-	$(CC) $(ALLFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(ALLFLAGS) -o $@ $< $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a $(LIBS)
 
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf

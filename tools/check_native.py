@@ -10,7 +10,6 @@ The same once more on a stripped copy: exported functions as before, and what st
 Every difference, and a function of the profile that no library here has, ends the run with status 1.
 """
 import argparse
-import json
 import os
 import pathlib
 import re
@@ -24,6 +23,7 @@ PLATFORMS = ("manylinux_2_35_x86_64", "manylinux_2_34_x86_64", "manylinux_2_31_x
              "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64", "linux_x86_64")
 BEGIN, END = "<!-- begin: written by tools/check_native.py -->", "<!-- end: written by tools/check_native.py -->"
 STEPPED, NO_ARGS, FALLBACK = 1, 2, 4  # enum rt_site_flags (src/nativesym.h)
+STATES = {1: "found", 2: "stands in", 3: "not found"}  # enum rt_native_found
 
 STRING = "RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
 INIT, DESTROY = "_ZN12_GLOBAL__N_110SHMManager8init_shmEi", "_ZN12_GLOBAL__N_110SHMManager11destroy_shmEv"
@@ -52,7 +52,7 @@ WANTED = {
 }
 LIBC = {"shm_open": "shm_open"}
 
-# Rules whose library nobody may pass on: what they name is what cuda.h declares, and a stand-in has it (tests/e2e/test_gpu.py).
+# Rules whose library comes with a GPU's driver only: what they name is what cuda.h declares, and a stand-in has it (tests/e2e/test_gpu.py).
 NOT_TO_BE_HAD = {"cuMemHostAlloc", "cuMemAllocHost", "cuMemFreeHost"}
 
 
@@ -145,62 +145,74 @@ def demangle(name):
 class Checker:
     def __init__(self, nativeprobe, profile):
         self.nativeprobe, self.profile = nativeprobe, profile
-        self.problems, self.rows, self.rules = [], [], set()
+        self.problems, self.rows, self.seen, self.functions = [], [], set(), 0
+        text = pathlib.Path(profile).read_text(encoding="utf-8")
+        firsts = re.findall(r"^  - symbol: *[\['\"]*([^'\", \]#]+)", text[text.index("\nnative:\n"):], re.M)
+        self.rules = [first.strip() for first in firsts]  # by index: the first symbol
 
-    def ask(self, path, called):
-        return json.loads(run(self.nativeprobe, self.profile, path, called))
+    def ask(self, path):
+        """{entry: (first symbol of its rule, flags, offset, name)} and {first symbol: state}: what the tracer says of a file."""
+        sites, states = {}, {}
+        for line in run(self.nativeprobe, "find", self.profile, "-", path).splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "site":
+                rule, flags, entry, offset, name = rest.split(" ", 4)
+                sites[int(entry, 16)] = self.rules[int(rule, 16)], int(flags, 16), int(offset, 16), name
+            elif word == "rule":
+                rule, state, _ = rest.split(" ", 2)
+                states[self.rules[int(rule, 16)]] = STATES[int(state, 16)]
+        return sites, states
 
     def problem(self, where, text):
         self.problems.append("%s: %s" % (where, text))
 
     def compare(self, where, library, wanted, answer, fallback):
         """The sites of one file against what it has."""
-        told = {site["entry"]: site for site in answer["sites"]}
+        sites, states = dict(answer[0]), answer[1]
         for name, rule in wanted.items():
             if name not in library.all:
                 self.problem(where, "WANTED says %s, nm does not" % name)
                 continue
-            site = told.pop(library.all[name], None)
-            if not site or site["symbol"] != rule:
-                self.problem(where, "%s at %#x: %s" % (name, library.all[name], "not found" if not site else "found for %s" % site["symbol"]))
-            elif bool(site["flags"] & FALLBACK) != fallback or (site["flags"] & NO_ARGS and not fallback):
-                self.problem(where, "%s: flags %d" % (name, site["flags"]))
-            elif not 0 <= site["offset"] - site["entry"] <= 8:
-                self.problem(where, "%s: probe at %#x, entry at %#x" % (name, site["offset"], site["entry"]))
-        for site in told.values():
-            self.problem(where, "%s at %#x: nobody expects it" % (site["name"], site["entry"]))
-        found = {rule["symbols"][0]: rule["found"] for rule in answer["rules"]}
+            entry = library.all[name]
+            told, flags, offset, _ = sites.pop(entry, (None, 0, 0, ""))
+            if told != rule:
+                self.problem(where, "%s at %#x: %s, not %s" % (name, entry, "found for %s" % told if told else "not found", rule))
+            elif bool(flags & FALLBACK) != fallback or bool(flags & NO_ARGS) != fallback:
+                self.problem(where, "%s: flags %d" % (name, flags))
+            elif not 0 <= offset - entry <= 8:
+                self.problem(where, "%s: probe at %#x, entry at %#x" % (name, offset, entry))
+        for entry, (_, _, _, name) in sites.items():
+            self.problem(where, "%s at %#x: nobody expects it" % (name, entry))
         for rule in set(wanted.values()):
-            state = "stands in" if fallback and rule == "SHMManager::init_shm" else "found"
-            if found.get(rule) != state:
-                self.problem(where, "rule %s: %s, not %s" % (rule, found.get(rule), state))
+            if states.get(rule) != ("stands in" if fallback else "found"):
+                self.problem(where, "%s: %s" % (rule, states.get(rule)))
 
-    def check(self, title, path, called, wanted):
+    def check(self, title, path, wanted):
         library = Library(path)
-        answer = self.ask(path, called)
+        answer = self.ask(path)
         self.compare(title, library, wanted, answer, False)
-        self.rules |= {site["symbol"] for site in answer["sites"]}
-        steps = {site["entry"]: site for site in answer["sites"]}
+        self.seen |= {rule for rule, *_ in answer[0].values()}
         for name in wanted:
-            entry = library.all.get(name)
-            site = steps.get(entry)
-            if site:
-                self.rows.append("| %s | `%s` | %s | `%s`%s |" % (
-                    title, demangle(name), "exported" if name in library.exported else "local",
-                    library.instruction(site["offset"]), ", single-stepped" if site["flags"] & STEPPED else ""))
+            if library.all.get(name) in answer[0]:
+                _, flags, offset, _ = answer[0][library.all[name]]
+                self.rows.append("| %s | `%s` | %s | `%s`%s |" % (title, demangle(name), "exported" if name in library.exported else "local",
+                                                                library.instruction(offset), ", single-stepped" if flags & STEPPED else ""))
+                self.functions += 1
         if not wanted:
             self.rows.append("| %s | none of them | | |" % title)
-        self.check_stripped(title, path, called, wanted)
+        self.check_stripped(title, path, wanted)
 
-    def check_stripped(self, title, path, called, wanted):
+    def check_stripped(self, title, path, wanted):
+        """Without local symbols: what is exported as before, and what stands in for init_shm."""
         with tempfile.TemporaryDirectory() as folder:
-            copy = pathlib.Path(folder) / path.name
+            copy = pathlib.Path(folder) / path.parent.name / path.name
+            copy.parent.mkdir()
             run("strip", "-o", copy, path)
-            library, answer = Library(copy), self.ask(copy, called)
+            library, answer = Library(copy), self.ask(copy)
         left = {name: rule for name, rule in wanted.items() if name in library.exported}
-        fallback = INIT in wanted
+        fallback = "SHMManager::init_shm" in wanted.values()
         if fallback:
-            left = {name: "SHMManager::init_shm" for name in left}
+            left = dict.fromkeys(left, "SHMManager::init_shm")
         if library.symtab:
             self.problem(title, "the stripped copy has a .symtab")
         self.compare(title + ", stripped", library, left, answer, fallback)
@@ -231,17 +243,16 @@ def main():
         folder = fetch(requirement, members, arguments.cache)
         for member in members:
             title = "%s `%s`" % (requirement.replace("==", " "), member.rsplit("/", 1)[-1])
-            checker.check(title, folder / member, "/site-packages/" + member, WANTED[requirement, member])
+            checker.check(title, folder / member, WANTED[requirement, member])
     libc = pathlib.Path(re.search(r"libc\.so\.6 => (\S+)", run("ldd", "/bin/true")).group(1)).resolve()
-    checker.check("glibc `libc.so.6`", libc, str(libc), LIBC)
-    wanted = {rule for names in WANTED.values() for rule in names.values()} | set(LIBC.values())
-    for rule in sorted(wanted - checker.rules):
+    checker.check("glibc `libc.so.6`", libc, LIBC)
+    for rule in sorted(set(checker.rules) - checker.seen - NOT_TO_BE_HAD):
         checker.problem(arguments.profile, "%s: found in no library" % rule)
     if arguments.docs:
         write_docs(arguments.docs, checker.rows)
     for problem in checker.problems:
         print("problem: " + problem, file=sys.stderr)
-    print("%d libraries, each also stripped: %d functions found, %d problems" % (len(WANTED) + 1, len(checker.rows), len(checker.problems)))
+    print("%d libraries, each also stripped: %d functions found, %d problems" % (len(WANTED) + 1, checker.functions, len(checker.problems)))
     return 1 if checker.problems else 0
 
 
