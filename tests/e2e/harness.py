@@ -328,11 +328,12 @@ def trace(
     check=True,
     prepare=None,
     collect=None,
+    native=(),
 ):
     """One target from its start to its end. Returns Said, whose form has been checked. `prepare` and `collect` are
     called with the work directory before the start and after the end."""
     profile = write_profile(
-        os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")]
+        os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")], **({"native": native} if native else {})
     )
     with interpreter.stage() as stage, contextlib.closing(Target(interpreter, stage, script, args, env)) as target:
         try:
