@@ -104,8 +104,8 @@ static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, s
 	u64 now;
 	u32 depth;
 
-	rt_native_settle(t, s, n, as->sp + 1); /* what lies there or below is over, also where the same instruction has called it */
 	t->delta.pages = 0;
+	rt_native_settle(t, s, n, as->sp + 1); /* what lies there or below is over, also where the same instruction has called it */
 	now = bpf_ktime_get_ns();
 	as->sig = t->sig;
 	as->node = t->run.node;

@@ -179,13 +179,13 @@ static const char *last_component(const char *name)
 	return *at ? at : name;
 }
 
-/* The label of a rule without one of its own is its first function's name: then each function has its own. */
-static const char *site_label(const struct rt_native_rule *rule, enum rt_lang lang, const char *symbol)
+/* The label of a rule without one of its own is its first function's name: then each function has its own. What stands in for it is called by it. */
+static const char *site_label(const struct rt_native_rule *rule, enum rt_lang lang, const struct rt_native_site *site, const char *symbol)
 {
 	const char *label = rule->label.text[lang];
 	bool own = strcmp(rule->label.text[RT_LANG_ZH], rule->label.text[RT_LANG_EN]) || !strstr(rule->symbols[0], label);
 
-	return own ? label : last_component(symbol);
+	return own || site->flags & RT_SITE_FALLBACK ? label : last_component(symbol);
 }
 
 static uint32_t site_flags(const struct rt_native_rule *rule, const struct rt_native_site *site)
@@ -226,8 +226,8 @@ static int put_site(struct rt_nativewatch *w, uint32_t number, uint32_t flags, c
 
 	snprintf(symbol, sizeof(symbol), "%s", site->name);
 	without_parameters(symbol);
-	text[3] = site_label(rule, RT_LANG_ZH, symbol);
-	text[4] = site_label(rule, RT_LANG_EN, symbol);
+	text[3] = site_label(rule, RT_LANG_ZH, site, symbol);
+	text[4] = site_label(rule, RT_LANG_EN, site, symbol);
 	for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
 		int n = snprintf(rec.text + len, 300, "%s", text[i]);
 

@@ -328,12 +328,14 @@ def trace(
     check=True,
     prepare=None,
     collect=None,
+    native=(),
     profile=None,
 ):
     """One target from its start to its end. Returns Said, whose form has been checked. `prepare` and `collect` are
-    called with the work directory before the start and after the end. `profile`: a file in place of one with `phases`."""
+    called with the work directory before the start and after the end. `profile`: a file in place of one with `phases`
+    and `native`."""
     profile = profile or write_profile(
-        os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")]
+        os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")], **({"native": native} if native else {})
     )
     with interpreter.stage() as stage, contextlib.closing(Target(interpreter, stage, script, args, env)) as target:
         try:
