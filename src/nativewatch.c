@@ -146,12 +146,39 @@ int rt_nativewatch_fd(const struct rt_nativewatch *w)
 
 /* ---- sites ---- */
 
+/* A name that was cut among its parameters: up to the first parenthesis that is not part of the name itself. */
+static void cut_parameters(char *name)
+{
+	static const char anonymous[] = "(anonymous namespace)";
+	size_t angles = 0;
+
+	for (char *at = name; *at; at++) {
+		angles += *at == '<';
+		angles -= *at == '>' && angles;
+		if (*at != '(' || angles)
+			continue;
+		if (!strncmp(at, anonymous, sizeof(anonymous) - 1)) {
+			at += sizeof(anonymous) - 2;
+		} else if (at - name >= 8 && !strncmp(at - 8, "operator", 8) && at[1] == ')') {
+			at++;
+		} else {
+			if (at > name)
+				*at = 0;
+			return;
+		}
+	}
+}
+
 /* "ns::name(int, std::vector<int>)" -> "ns::name": without the list of parameters at its end. */
 static void without_parameters(char *name)
 {
 	size_t len = strlen(name), depth = 0;
 	char *close = strrchr(name, ')');
 
+	if (len > 3 && !strcmp(name + len - 3, "...")) {
+		cut_parameters(name);
+		return;
+	}
 	if (!close || (close[1] && strcmp(close, ") const")))
 		return;
 	len = (size_t)(close - name);
