@@ -93,6 +93,9 @@ PYPROBE  := tools/pyprobe.c tools/linetruth.c
 $(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
 	$(CC) $(ALLFLAGS) -o $@ $(PYPROBE) $(B)/libramtrack.a $(LIBS)
 
+$(B)/nativeprobe: tools/nativeprobe.c $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a | $(B)
+	$(CC) $(ALLFLAGS) -o $@ $< $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a $(LIBS)
+
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
@@ -132,7 +135,7 @@ $(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
 $(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)
 
-test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe
+test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe
 	@tests/run.sh unit $(UNIT:%=$(B)/san/%)
 
 test-host: $(B)/host/test_walk $(B)/host/test_walk_old
@@ -157,7 +160,7 @@ test: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory test-all
 
-test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk $(B)/host/test_walk_old
+test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe $(B)/host/test_walk $(B)/host/test_walk_old
 	@tests/run.sh all $(UNIT:%=$(B)/san/%)
 
 test-vllm: test-deps all
