@@ -135,7 +135,7 @@ $(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
 $(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)
 
-test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe
+test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe
 	@tests/run.sh unit $(UNIT:%=$(B)/san/%)
 
 test-host: $(B)/host/test_walk $(B)/host/test_walk_old
@@ -160,7 +160,7 @@ test: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory test-all
 
-test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk $(B)/host/test_walk_old
+test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe $(B)/host/test_walk $(B)/host/test_walk_old
 	@tests/run.sh all $(UNIT:%=$(B)/san/%)
 
 test-vllm: test-deps all

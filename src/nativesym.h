@@ -93,7 +93,9 @@ bool rt_native_library_matches(const char *glob, const char *path);
 /* Does `pattern` mean the function with this name? Both have no clone suffix. It is an exact name or a glob with `*` and `?` of
  * - the name in the file (`my_malloc`, `_ZN3c109alloc_cpuEm`, `_Z16init_shm_manager*`), or
  * - `demangled` (NULL: it is not mangled), whole (`c10::alloc_cpu(unsigned long)`) or without its parameters (`c10::alloc_cpu`), and in both forms also without namespaces and classes in front of it
- *   (`alloc_cpu`, `SHMManager::init_shm`, `init_shm(int)`). A pattern that begins with `::` is matched from the outermost namespace on only. */
+ *   (`alloc_cpu`, `SHMManager::init_shm`, `init_shm(int)`). A pattern that begins with `::` is matched from the outermost namespace on only.
+ * Template arguments at the end may be left out as well. Inside of ( ) and < > a star directly behind a type is a pointer, no wildcard: `free_cpu(void*)`; for any parameters: `f(*)`, or just `f`.
+ * Thunks, virtual tables and other made-up names (_ZT, _ZG) are meant by patterns that begin so only. At most 512 bytes. */
 bool rt_native_name_matches(const char *pattern, const char *name, const char *demangled);
 
 /* ---- reading a file ---- */
