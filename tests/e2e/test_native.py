@@ -115,7 +115,7 @@ def library(compile_native):
     def build(*flags, strip=False):
         def make(directory):
             path = os.path.join(directory, "libnatives.so")
-            compile_native("natives.cpp", path, "-shared", "-fPIC", "-O2", "-pthread", *flags)
+            compile_native("natives.cpp", path, "-shared", "-fPIC", "-O2", "-pthread", "-static-libstdc++", "-static-libgcc", *flags)
             os.chmod(path, 0o755)
             return path
 
