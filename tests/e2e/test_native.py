@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 """Calls of C++ functions: sizes, phases and pages against what the library itself read of its page tables (targets/natives.cpp)."""
 
-import collections
 import json
 import os
 import re
@@ -59,11 +58,17 @@ def plain(symbol):
     return symbol.rpartition("::")[2]
 
 
+def calls_of(said, **wanted):
+    """Records of the work; what the target did before, to warm up, may have been seen or not."""
+    begin = next(ns for text, ns in said.notes if text == "work")
+    return [r for r in said.of("native", **wanted) if r["ts_ns"] >= begin]
+
+
 def told(said, pid):
     """(symbol, phase, bytes, pages, own pages) of each record, in the order of the ends of calls."""
     return [
         (plain(r["symbol"]), r["phase"], r["bytes"], r["rss_delta_bytes"] // PAGE, r["own_bytes"] // PAGE)
-        for r in said.of("native", pid=pid)
+        for r in calls_of(said, pid=pid)
     ]
 
 
@@ -115,7 +120,7 @@ def library(compile_native):
     def build(*flags, strip=False):
         def make(directory):
             path = os.path.join(directory, "libnatives.so")
-            compile_native("natives.cpp", path, "-shared", "-fPIC", "-O2", "-pthread", *flags)
+            compile_native("natives.cpp", path, "-shared", "-fPIC", "-O2", "-pthread", "-static-libstdc++", "-static-libgcc", *flags)
             os.chmod(path, 0o755)
             return path
 
@@ -129,7 +134,7 @@ def check_shapes(run, pid, expected=SHAPES):
     assert told(said, pid) == expected, said.errors[-2000:]
     # The library's own reading of the same calls.
     true = [(c["symbol"], c["rss"] // PAGE) for c in run.notes[pid]["calls"]]
-    ours = sorted((r["ts_ns"], plain(r["symbol"]), r["rss_delta_bytes"] // PAGE) for r in said.of("native", pid=pid))
+    ours = sorted((r["ts_ns"], plain(r["symbol"]), r["rss_delta_bytes"] // PAGE) for r in calls_of(said, pid=pid))
     assert [one[1:] for one in ours] == true
 
 
@@ -137,7 +142,7 @@ def check_shapes(run, pid, expected=SHAPES):
 def test_sizes_phases_and_pages(tool, python, library, flags):
     run = Run(tool, python, library(*flags), "shapes")
     check_shapes(run, run.said.pid)
-    mapping = run.said.of("native", symbol="mapping")[0]
+    mapping = calls_of(run.said, symbol="mapping")[0]
     assert (mapping["mapped_bytes"], mapping["unmapped_bytes"]) == (4 * PAGE + 1, 2 * PAGE)
     assert run.said.of("native", symbol="my_free")[0]["addr"]
     for record in run.said.of("native"):
@@ -145,22 +150,21 @@ def test_sizes_phases_and_pages(tool, python, library, flags):
         assert record["rss_delta_bytes"] == kinds == record["gained_bytes"] - record["released_bytes"], record
         assert record["ts_ns"] + record["duration_ns"] <= record["end_ns_max"]
     # The summary adds up the same calls.
-    rows = {(plain(r["symbol"]), r["phase"]): r for r in run.said.summary_of(run.said.pid)["native"]}
-    for key, calls in collections.Counter((one[0], one[1]) for one in SHAPES).items():
-        mine = [one for one in SHAPES if one[:2] == key]
-        assert rows[key]["calls"] == calls == len(mine)
-        assert rows[key]["bytes"] == sum(one[2] for one in mine)
-        assert rows[key]["rss_delta_bytes"] == PAGE * sum(one[3] for one in mine)
+    for row in run.said.summary_of(run.said.pid)["native"]:
+        mine = run.said.of("native", symbol=row["symbol"], phase=row["phase"])
+        for key in ("calls", "bytes", "rss_delta_bytes", "own_bytes", "mapped_bytes", "released_bytes"):
+            assert row[key] == sum(one[key] for one in mine), (key, row)
 
 
 def test_checkpoints(tool, python, library):
     """A line before and one after, whose growth is the call's; the sum of all lines holds (check_form)."""
     said = Run(tool, python, library(), "shapes").said
-    lines = [r for r in said.of("checkpoint") if "init_shm" in r["phase"]]
+    begin = next(ns for text, ns in said.notes if text == "work")
+    lines = [r for r in said.of("checkpoint") if "init_shm" in r["phase"] and r["ts_ns"] >= begin]
     assert [r["edge"] for r in lines] == ["enter", "exit"] * 2
     assert [r["delta_bytes"] for r in lines if r["edge"] == "exit"] == [321 * PAGE] * 2
     assert [r["shmem_bytes"] - b["shmem_bytes"] for b, r in zip(lines[::2], lines[1::2])] == [321 * PAGE] * 2
-    assert len(re.findall(r"^INFO: init_shm 占用 1\.25 M RAM内存 \(累计: [\d.]+ M\)（第二次改动）$", said.log, re.M)) == 2, said.log
+    assert len(re.findall(r"^INFO: init_shm 占用 1\.25 M RAM内存 \(累计: [\d.]+ M\)（第二次改动）$", said.log, re.M)) >= 2, said.log
 
 
 def test_attach(tool, python, library):
@@ -256,7 +260,7 @@ def test_other_stacks(tool, python, library):
 def test_threads(tool, python, library):
     """Each thread's pages in its own calls, whatever the others do meanwhile."""
     said = Run(tool, python, library(), "threads").said
-    records = [r for r in said.of("native", symbol="threaded") if r["tid"] != r["pid"]]
+    records = [r for r in calls_of(said, symbol="threaded") if r["tid"] != r["pid"]]
     assert len({r["tid"] for r in records}) == 8 and len(records) == 40
     for record in records:
         assert record["rss_delta_bytes"] == record["bytes"], record

@@ -158,6 +158,7 @@ def main():
         library.write_notes(b"/dev/null")
     library.forget_notes()
     control.stop("loaded")
+    control.note("work")
     work_of(library, control, work, what, name, more)
     control.stop("done")
     library.write_notes(os.path.join(work, f"native.{os.getpid()}.json").encode())
