@@ -38,14 +38,14 @@ PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
 
-.PHONY: all demo test test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
+.PHONY: all demo test fuzz test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/ramtrack-bpf $(B)/pyprobe
 
 help:
 	@sed -n '3,7s/^# \{0,1\}//p' Makefile
-	@echo "  make test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
+	@echo "  make fuzz | test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
 
 $(B):
 	mkdir -p $(B) $(B)/san
@@ -131,6 +131,18 @@ $(B)/san/%.o: src/%.c | $(B)
 $(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
 	$(call say,TEST $@)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) -lcmocka $(LIBS) -lm
+
+# What test_nativefuzz damages.
+NATIVE   := tests/unit/data/native
+
+$(B)/san/native_seed.so: $(NATIVE)/lib.cpp $(NATIVE)/shapes.s | $(B)
+	$(CXX) -std=c++17 -shared -fPIC -O2 -fcf-protection=full -Wl,--build-id -Wl,--hash-style=gnu -o $@ $^
+
+$(B)/san/test_nativefuzz: | $(B)/san/native_seed.so
+
+# The same damage, more of it and never twice.
+fuzz: $(B)/san/test_nativefuzz
+	RT_FUZZ_ROUNDS=$${RT_FUZZ_ROUNDS:-50000} RT_FUZZ_SEED=$${RT_FUZZ_SEED:-$$(date +%s)} $<
 
 $(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)

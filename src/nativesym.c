@@ -108,7 +108,7 @@ static _Noreturn void child(const struct rt_native_request *request, int debug_f
 
 /* ---- starting ---- */
 
-/* The debug file of this build in the target's root: no link leads out of there, and it has to be a file. -1: none. */
+/* The debug file of this build in the target's root, where no link leads out, or else in ours; it has to be a file. -1: none. */
 static int open_debug(const struct rt_elf *elf, int root_fd, char path[128])
 {
 	struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
@@ -122,6 +122,8 @@ static int open_debug(const struct rt_elf *elf, int root_fd, char path[128])
 		n += (size_t)snprintf(path + n, 128 - n, "%02x%s", elf->build_id[i], i ? "" : "/");
 	snprintf(path + n, 128 - n, ".debug");
 	fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	if (fd < 0)
+		fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
 		close(fd);
 		fd = -1;

@@ -10,15 +10,26 @@
  *	nativeprobe decode
  *		Lines of hex bytes on standard input; for each "LENGTH FLOW REL EMULATED QUIET", or "-" where it is not known.
  *
+ *	nativeprobe jail read|open|socket|signal|exec|memory
+ *		Gives up its privileges as the process that reads files does, prints "ready", waits for a line on standard input and tries that. Prints "done", or
+ *		the error; a system call that is not allowed ends it by SIGSYS.
+ *
  * Exit status: 0, 1 error, 2 usage.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "nativejail.h"
 #include "nativesym.h"
 #include "x86insn.h"
 
@@ -92,6 +103,41 @@ static int decode(void)
 	return 0;
 }
 
+static bool attempt(const char *what)
+{
+	char byte;
+
+	if (!strcmp(what, "read"))
+		return pread(0, &byte, 1, 0) >= 0 || errno == ESPIPE;
+	if (!strcmp(what, "open"))
+		return open("/etc/passwd", O_RDONLY) >= 0;
+	if (!strcmp(what, "socket"))
+		return socket(AF_UNIX, SOCK_STREAM, 0) >= 0;
+	if (!strcmp(what, "signal"))
+		return !kill(getppid(), 0);
+	if (!strcmp(what, "exec"))
+		return !execl("/bin/true", "true", NULL);
+	return mmap(NULL, RT_JAIL_MEMORY + (64u << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
+static void say(const char *text)
+{
+	if (write(1, text, strlen(text)) < 0 || write(1, "\n", 1) < 0)
+		_exit(1);
+}
+
+static int jail(const char *what)
+{
+	int keep[] = {0, 1}, err = rt_jail_enter(keep, 2);
+	char line[16];
+
+	if (err)
+		say(strerror(-err));
+	else if (write(1, "ready\n", 6) == 6 && read(0, line, sizeof(line)) > 0)
+		say(attempt(what) ? "done" : strerror(errno));
+	_exit(err != 0);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 5 && !strcmp(argv[1], "find"))
@@ -100,6 +146,8 @@ int main(int argc, char **argv)
 		return match(argv[2]);
 	if (argc == 2 && !strcmp(argv[1], "decode"))
 		return decode();
-	fprintf(stderr, "usage: nativeprobe find PROFILE ROOT|- FILE | match PATTERN | decode\n");
+	if (argc == 3 && !strcmp(argv[1], "jail"))
+		return jail(argv[2]);
+	fprintf(stderr, "usage: nativeprobe jail WHAT | find PROFILE ROOT|- FILE | match PATTERN | decode\n");
 	return 2;
 }

@@ -4,7 +4,7 @@
 
     compare_native.py NATIVEPROBE
 
-On C++ libraries compiled here (tests/unit/data/native: with and without endbr64, stripped, with a separate debug file, with libstdc++'s own symbols linked in)
+Also what the process that reads files may do, with /proc. On C++ libraries compiled here (tests/unit/data/native: with and without endbr64, stripped, with a separate debug file, with libstdc++'s own symbols linked in)
 and on libraries of the system. The samples are the same at every run. Exit status 1: there are differences.
 """
 import bisect
@@ -351,11 +351,30 @@ def variants(c, folder, flags, name):
     return full
 
 
+def jail(c):
+    """What the kernel says of the process that reads files, and what it may do."""
+    for what, answer, status in (("read", "done", 0), ("open", "Operation not permitted", 0), ("socket", "", -31), ("signal", "", -31), ("exec", "", -31),
+                                 ("memory", "Cannot allocate memory", 0)):
+        with subprocess.Popen([c.probe, "jail", what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+            c.expect(child.stdout.readline() == "ready\n", "jail", what)
+            with open("/proc/%d/status" % child.pid, encoding="ascii", errors="replace") as file:
+                state = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            for key, value in (("CapEff", "0000000000000000"), ("CapPrm", "0000000000000000"), ("NoNewPrivs", "1"), ("Seccomp", "2")):
+                c.expect(state[key] == value, "jail: %s" % key, state[key])
+            if not os.geteuid():
+                c.expect(set(state["Uid"].split() + state["Gid"].split()) == {"65534"} and not state["Groups"].strip(), "jail: user", state)
+                c.expect(sorted(os.listdir("/proc/%d/fd" % child.pid)) == ["0", "1"], "jail: files", what)
+            out, _ = child.communicate("go\n")
+        c.expect(out.strip() == answer and child.returncode == status, "jail: %s" % what, out, child.returncode)
+        c.count("attempts")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         c = Comparison(os.path.abspath(sys.argv[1]), folder)
+        jail(c)
         plain = variants(c, folder, ["-fcf-protection=none"], "plain.so")
         guarded = variants(c, folder, ["-fcf-protection=full"], "guarded.so")
         large = Library(build(folder, "large.so", "-static-libstdc++", "-Wl,--whole-archive", "-l:libstdc++.a", "-Wl,--no-whole-archive", sources=("lib.cpp",)))
