@@ -38,14 +38,14 @@ PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
 
-.PHONY: all demo test test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
+.PHONY: all demo test fuzz test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/ramtrack-bpf $(B)/pyprobe
 
 help:
 	@sed -n '3,7s/^# \{0,1\}//p' Makefile
-	@echo "  make test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
+	@echo "  make fuzz | test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
 
 $(B):
 	mkdir -p $(B) $(B)/san
@@ -93,6 +93,9 @@ PYPROBE  := tools/pyprobe.c tools/linetruth.c
 $(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
 	$(CC) $(ALLFLAGS) -o $@ $(PYPROBE) $(B)/libramtrack.a $(LIBS)
 
+$(B)/nativeprobe: tools/nativeprobe.c $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a | $(B)
+	$(CC) $(ALLFLAGS) -o $@ $< $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a $(LIBS)
+
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
@@ -129,10 +132,22 @@ $(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
 	$(call say,TEST $@)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) -lcmocka $(LIBS) -lm
 
+# What test_nativefuzz damages.
+NATIVE   := tests/unit/data/native
+
+$(B)/san/native_seed.so: $(NATIVE)/lib.cpp $(NATIVE)/shapes.s | $(B)
+	$(CXX) -std=c++17 -shared -fPIC -O2 -fcf-protection=full -Wl,--build-id -Wl,--hash-style=gnu -o $@ $^
+
+$(B)/san/test_nativefuzz: | $(B)/san/native_seed.so
+
+# The same damage, more of it and never twice.
+fuzz: $(B)/san/test_nativefuzz
+	RT_FUZZ_ROUNDS=$${RT_FUZZ_ROUNDS:-50000} RT_FUZZ_SEED=$${RT_FUZZ_SEED:-$$(date +%s)} $<
+
 $(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)
 
-test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe
+test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe
 	@tests/run.sh unit $(UNIT:%=$(B)/san/%)
 
 test-host: $(B)/host/test_walk $(B)/host/test_walk_old
@@ -157,7 +172,7 @@ test: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory test-all
 
-test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk $(B)/host/test_walk_old
+test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe $(B)/host/test_walk $(B)/host/test_walk_old
 	@tests/run.sh all $(UNIT:%=$(B)/san/%)
 
 test-vllm: test-deps all

@@ -9,6 +9,7 @@
 #include "nativesym.h"
 
 #define NEEDLE_MIN 3
+#define GLOB_MAX 512 /* bytes of a pattern (profile_native.c) */
 #define MAX_BORDERS 64 /* places in a name where a shorter form of it begins */
 
 static bool is_word(char c)
@@ -16,16 +17,55 @@ static bool is_word(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
-/* Does the glob of `n` bytes match the text of `len` bytes? The last `*` is the only one that is ever tried again, so that the time is the product of the lengths at most. */
-static bool glob_matches(const char *glob, size_t n, const char *text, size_t len)
+/* A pattern with its wildcards told apart from what is a star in C++. */
+struct glob {
+	char text[GLOB_MAX];
+	size_t len;
+};
+
+#define ANY_TEXT '\1' /* in place of `*`, and of `?`: no control character is in a pattern */
+#define ANY_BYTE '\2'
+
+/* Inside of brackets, a star directly behind a type and before its end is a pointer: `(void*)`, `(char const*, int)`, `<int**>`. */
+static bool is_pointer(const char *pattern, size_t i, size_t depth)
+{
+	if (!depth || !i)
+		return false;
+	if (pattern[i - 1] != '*' && !is_word(pattern[i - 1]) && pattern[i - 1] != '>')
+		return false;
+	return pattern[i + 1] && strchr("*&,)> ", pattern[i + 1]) != NULL;
+}
+
+/* False: too long. */
+static bool make_glob(const char *pattern, bool name, struct glob *glob)
+{
+	size_t depth = 0;
+
+	glob->len = strlen(pattern);
+	if (glob->len > sizeof(glob->text))
+		return false;
+	for (size_t i = 0; i < glob->len; i++) {
+		char c = pattern[i];
+
+		if (c == '(' || c == '<')
+			depth++;
+		else if ((c == ')' || c == '>') && depth)
+			depth--;
+		glob->text[i] = c == '?' ? ANY_BYTE : c == '*' && !(name && is_pointer(pattern, i, depth)) ? ANY_TEXT : c;
+	}
+	return true;
+}
+
+/* Does the glob match the text of `len` bytes? The last `*` is the only one that is ever tried again, so that the time is the product of the lengths at most. */
+static bool glob_matches(const struct glob *glob, const char *text, size_t len)
 {
 	size_t g = 0, t = 0, star = SIZE_MAX, from = 0;
 
 	while (t < len) {
-		if (g < n && glob[g] == '*') {
+		if (g < glob->len && glob->text[g] == ANY_TEXT) {
 			star = g++;
 			from = t;
-		} else if (g < n && (glob[g] == '?' || glob[g] == text[t])) {
+		} else if (g < glob->len && (glob->text[g] == ANY_BYTE || glob->text[g] == text[t])) {
 			g++;
 			t++;
 		} else if (star != SIZE_MAX) {
@@ -35,30 +75,33 @@ static bool glob_matches(const char *glob, size_t n, const char *text, size_t le
 			return false;
 		}
 	}
-	while (g < n && glob[g] == '*')
+	while (g < glob->len && glob->text[g] == ANY_TEXT)
 		g++;
-	return g == n;
+	return g == glob->len;
 }
 
 /* ---- libraries ---- */
 
-bool rt_native_library_matches(const char *glob, const char *path)
+bool rt_native_library_matches(const char *pattern, const char *path)
 {
 	static const char deleted[] = " (deleted)";
-	size_t len = strlen(path), n = strlen(glob);
+	size_t len = strlen(path);
+	struct glob glob;
 
+	if (!make_glob(pattern, false, &glob))
+		return false;
 	if (len > sizeof(deleted) - 1 && !strcmp(path + len - (sizeof(deleted) - 1), deleted))
 		len -= sizeof(deleted) - 1;
-	if (!strchr(glob, '/')) {
+	if (!strchr(pattern, '/')) {
 		const char *slash = memrchr(path, '/', len);
 		size_t skip = slash ? (size_t)(slash - path) + 1 : 0;
 
-		return glob_matches(glob, n, path + skip, len - skip);
+		return glob_matches(&glob, path + skip, len - skip);
 	}
-	if (glob[0] == '/')
-		return glob_matches(glob, n, path, len);
+	if (pattern[0] == '/')
+		return glob_matches(&glob, path, len);
 	for (size_t i = 0; i < len; i++) {
-		if ((!i || path[i - 1] == '/') && glob_matches(glob, n, path + i, len - i))
+		if ((!i || path[i - 1] == '/') && glob_matches(&glob, path + i, len - i))
 			return true;
 	}
 	return false;
@@ -265,9 +308,9 @@ static void find_forms(const char *s, struct forms *f)
 		f->plain_end = i;
 }
 
-static bool form_matches(const char *pattern, bool anchored, const char *demangled)
+static bool form_matches(const struct glob *glob, bool anchored, const char *demangled)
 {
-	size_t n = strlen(pattern), len = strlen(demangled);
+	size_t len = strlen(demangled);
 	struct forms f;
 
 	find_forms(demangled, &f);
@@ -276,8 +319,8 @@ static bool form_matches(const char *pattern, bool anchored, const char *demangl
 
 		if (at >= f.name_end)
 			break;
-		if (glob_matches(pattern, n, demangled + at, len - at) || glob_matches(pattern, n, demangled + at, f.name_end - at) ||
-		    (f.plain_end > at && glob_matches(pattern, n, demangled + at, f.plain_end - at)))
+		if (glob_matches(glob, demangled + at, len - at) || glob_matches(glob, demangled + at, f.name_end - at) ||
+		    (f.plain_end > at && glob_matches(glob, demangled + at, f.plain_end - at)))
 			return true;
 	}
 	return false;
@@ -286,13 +329,16 @@ static bool form_matches(const char *pattern, bool anchored, const char *demangl
 bool rt_native_name_matches(const char *pattern, const char *name, const char *demangled)
 {
 	bool anchored = !strncmp(pattern, "::", 2);
-	const char *from = anchored ? pattern + 2 : pattern;
+	struct glob glob;
 
-	if (rt_native_made_up(name))
-		return !strncmp(pattern, name, 3) && glob_matches(pattern, strlen(pattern), name, strlen(name));
-	if (glob_matches(from, strlen(from), name, strlen(name)))
+	if (rt_native_made_up(name) && strncmp(pattern, name, 3) != 0)
+		return false;
+	if (!make_glob(anchored ? pattern + 2 : pattern, true, &glob))
+		return false;
+	if (glob_matches(&glob, name, strlen(name)))
 		return true;
-	return demangled && (glob_matches(from, strlen(from), demangled, strlen(demangled)) || form_matches(from, anchored, demangled));
+	return demangled && !rt_native_made_up(name) &&
+	       (glob_matches(&glob, demangled, strlen(demangled)) || form_matches(&glob, anchored, demangled));
 }
 
 /* ---- what is looked for before anything is demangled ---- */

@@ -20,25 +20,9 @@
 #include <unistd.h>
 
 #include "elffile.h"
+#include "nativeanswer.h"
 #include "nativefind.h"
 #include "nativejail.h"
-#include "units.h"
-
-#define MAGIC 0x72744e53u
-#define MOVE_MAX 64 /* bytes from a function's first one to its site */
-#define ALL_FLAGS (RT_SITE_STEPPED | RT_SITE_NO_ARGS | RT_SITE_FALLBACK | RT_SITE_CLONE | RT_SITE_LOOP)
-
-/* What the child answers through the pipe: this, then n_sites times struct rt_native_site, then nothing. */
-struct answer {
-	uint32_t magic;
-	int32_t status; /* 0 or -errno */
-	uint32_t n_sites, symtab;
-	uint64_t symbols, cpu_ns;
-	char error[512];
-	struct rt_native_rule_result rule[RT_NATIVE_RULES_MAX];
-};
-
-#define ANSWER_MAX (sizeof(struct answer) + RT_NATIVE_SITES_MAX * sizeof(struct rt_native_site))
 
 struct rt_native_job {
 	pid_t pid;
@@ -48,7 +32,7 @@ struct rt_native_job {
 	struct rt_elf elf; /* headers, as the parent read them; its descriptor is the caller's and not used any more */
 	char debug[128];
 	size_t len;
-	uint8_t *buf; /* ANSWER_MAX + 1 bytes */
+	uint8_t *buf; /* RT_NATIVE_ANSWER_MAX + 1 bytes */
 };
 
 static uint64_t now_ns(void)
@@ -101,7 +85,7 @@ static int search(const struct rt_native_request *request, int debug_fd, struct 
 
 static _Noreturn void child(const struct rt_native_request *request, int debug_fd, int pipe_fd)
 {
-	static struct answer answer = {.magic = MAGIC};
+	static struct rt_native_answer answer = {.magic = RT_NATIVE_MAGIC};
 	struct rt_native_sites sites = {0};
 	int keep[] = {request->fd, debug_fd, pipe_fd}, code = rt_jail_enter(keep, 3);
 	bool told;
@@ -124,7 +108,7 @@ static _Noreturn void child(const struct rt_native_request *request, int debug_f
 
 /* ---- starting ---- */
 
-/* The debug file of this build in the target's root: no link leads out of there, and it has to be a file. -1: none. */
+/* The debug file of this build in the target's root, where no link leads out, or else in ours; it has to be a file. -1: none. */
 static int open_debug(const struct rt_elf *elf, int root_fd, char path[128])
 {
 	struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
@@ -138,6 +122,8 @@ static int open_debug(const struct rt_elf *elf, int root_fd, char path[128])
 		n += (size_t)snprintf(path + n, 128 - n, "%02x%s", elf->build_id[i], i ? "" : "/");
 	snprintf(path + n, 128 - n, ".debug");
 	fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	if (fd < 0)
+		fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
 		close(fd);
 		fd = -1;
@@ -171,7 +157,7 @@ int rt_native_start(const struct rt_native_request *request, struct rt_native_jo
 		job->fd = -1;
 		job->mask = request->mask;
 		job->deadline_ns = now_ns() + RT_NATIVE_SECONDS * 1000000000ull;
-		job->buf = malloc(ANSWER_MAX + 1);
+		job->buf = malloc(RT_NATIVE_ANSWER_MAX + 1);
 	}
 	if (job && job->buf) {
 		code = rt_elf_open_headers(&job->elf, request->fd, request->path, err, errlen);
@@ -219,94 +205,7 @@ void rt_native_free(struct rt_native_job *job)
 	free(job);
 }
 
-/* ---- what the child says is not believed either ---- */
-
-static bool text_is_sound(const char *text, size_t size, bool may_be_empty)
-{
-	size_t len = strnlen(text, size);
-	bool sound = false;
-	char *escaped;
-
-	if (len == size || (!len && !may_be_empty))
-		return false;
-	escaped = rt_text_escape(text, 0);
-	sound = escaped && !strcmp(escaped, text);
-	free(escaped);
-	return sound;
-}
-
-static bool offset_is_code(const struct rt_elf *elf, uint64_t offset)
-{
-	for (size_t i = 0; i < elf->n_loads; i++) {
-		const struct rt_elf_load *load = &elf->load[i];
-
-		if (load->flags & PF_X && offset >= load->offset && offset - load->offset < load->filesz)
-			return true;
-	}
-	return false;
-}
-
-static bool site_is_sound(const struct rt_native_job *job, const struct rt_native_site *site, const struct rt_native_site *before)
-{
-	return site->rule < RT_NATIVE_RULES_MAX && job->mask >> site->rule & 1 && !(site->flags & ~(uint32_t)ALL_FLAGS) &&
-	       offset_is_code(&job->elf, site->entry) && offset_is_code(&job->elf, site->offset) && site->offset >= site->entry &&
-	       site->offset - site->entry <= MOVE_MAX && (!before || before->offset < site->offset) && text_is_sound(site->name, sizeof(site->name), false);
-}
-
-static bool rules_are_sound(const struct rt_native_job *job, const struct rt_native_rule_result *rule)
-{
-	for (uint32_t i = 0; i < RT_NATIVE_RULES_MAX; i++) {
-		bool asked = job->mask >> i & 1;
-
-		if ((uint32_t)rule[i].found > RT_NATIVE_NOT_FOUND || asked != (rule[i].found != RT_NATIVE_NOT_ASKED) ||
-		    !text_is_sound(rule[i].reason, sizeof(rule[i].reason), true))
-			return false;
-	}
-	return true;
-}
-
-/* Takes an answer over, or -EBADMSG. */
-static int take(const struct rt_native_job *job, struct rt_native_sites *out, char *err, size_t errlen)
-{
-	struct rt_native_sites sites = {0};
-	struct rt_native_site *site;
-	struct answer a;
-
-	if (job->len < sizeof(a))
-		return -EBADMSG;
-	memcpy(&a, job->buf, sizeof(a));
-	if (a.magic != MAGIC || a.status > 0 || a.status < -4095 || (a.status && a.n_sites) || a.n_sites > RT_NATIVE_SITES_MAX ||
-	    job->len != sizeof(a) + a.n_sites * sizeof(*site))
-		return -EBADMSG;
-	if (a.status) {
-		char *text = rt_text_escape(memchr(a.error, 0, sizeof(a.error)) ? a.error : "", 0);
-
-		snprintf(err, errlen, "%s", text && *text ? text : job->elf.name);
-		free(text);
-		return a.status;
-	}
-	if (!rules_are_sound(job, a.rule))
-		return -EBADMSG;
-	site = malloc(a.n_sites * sizeof(*site) + 1);
-	if (!site)
-		return -ENOMEM;
-	memcpy(site, job->buf + sizeof(a), a.n_sites * sizeof(*site));
-	for (uint32_t i = 0; i < a.n_sites; i++) {
-		if (site_is_sound(job, &site[i], i ? &site[i - 1] : NULL))
-			continue;
-		free(site);
-		return -EBADMSG;
-	}
-	sites.site = site;
-	sites.n = a.n_sites;
-	memcpy(sites.rule, a.rule, sizeof(sites.rule));
-	sites.symtab = a.symtab != 0;
-	memcpy(sites.debug, job->debug, sizeof(sites.debug));
-	sites.symbols = a.symbols;
-	sites.cpu_ns = a.cpu_ns;
-	*out = sites;
-	return 0;
-}
+/* ---- its answer ---- */
 
 static int reap(struct rt_native_job *job, int *status)
 {
@@ -330,8 +229,15 @@ static int conclude(struct rt_native_job *job, struct rt_native_sites *out, char
 			 job->elf.name, WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 		return -EBADMSG;
 	}
-	if (!code)
-		code = take(job, out, err, errlen);
+	if (!code) {
+		struct rt_native_sites sites;
+
+		code = rt_native_answer_take(job->buf, job->len, &job->elf, job->mask, &sites, err, errlen);
+		if (!code) {
+			memcpy(sites.debug, job->debug, sizeof(sites.debug));
+			*out = sites;
+		}
+	}
 	if (code == -EBADMSG)
 		snprintf(err, errlen, "%s: what the process that read it says makes no sense: the file is damaged, or made to do that; native functions in it are not seen",
 			 job->elf.name);
@@ -343,7 +249,7 @@ static int conclude(struct rt_native_job *job, struct rt_native_sites *out, char
 int rt_native_poll(struct rt_native_job *job, struct rt_native_sites *out, char *err, size_t errlen)
 {
 	for (;;) {
-		ssize_t n = job->len > ANSWER_MAX ? 0 : read(job->fd, job->buf + job->len, ANSWER_MAX + 1 - job->len);
+		ssize_t n = job->len > RT_NATIVE_ANSWER_MAX ? 0 : read(job->fd, job->buf + job->len, RT_NATIVE_ANSWER_MAX + 1 - job->len);
 
 		if (!n)
 			return conclude(job, out, err, errlen);

@@ -9,12 +9,11 @@
  *	... rt_native_fd(job) becomes readable (epoll), or the timer ticks: rt_native_poll(job, &sites, err, sizeof(err)) until it is not -EAGAIN
  *	rt_native_free(job)
  *
- * or rt_native_read() for all of it, which waits. The file is hostile input: it is read in a child process without privileges (no capability, no
- * new file, an empty seccomp filter but for reading and writing, limits for memory and processor time), which demangles too. A child that crashes, hangs or says nonsense is an error
- * for that file alone. What it answers is checked again on this side: every offset is inside of the file and of an executable segment that the parent read itself.
+ * or rt_native_read() for all of it, which waits. The file is hostile input: it is read, and its names are demangled, in a child process without privileges (nativejail.h). A child that crashes,
+ * hangs or says nonsense is an error for that file alone. What it answers is checked again on this side: every offset is inside of an executable segment that the parent read itself.
  *
  * Names and addresses: symbols of types STT_FUNC that are defined here, from the dynamic symbol table, .symtab and the separate debug file of the same build
- * (ROOT/usr/lib/debug/.build-id/xx/yyyy.debug). Not: undefined ones, data, TLS, ifuncs (their symbol is a resolver, run once).
+ * (usr/lib/debug/.build-id/xx/yyyy.debug in the target's root, else in ours). Not: undefined ones, data, TLS, ifuncs (their symbol is a resolver, run once).
  * - Several names for one address are one site; if several rules mean it, it is the first rule's, one that means it as a fallback comes last.
  * - Copies that the compiler makes of a function (name.constprop.N, name.isra.N, name.lto_priv.N, name.localalias, name.llvm.N) are entries of
  *   it. Of the first two the arguments are no longer those of the source: RT_SITE_NO_ARGS.
@@ -70,7 +69,7 @@ struct rt_native_sites {
 	size_t n;
 	struct rt_native_rule_result rule[RT_NATIVE_RULES_MAX]; /* by index of the profile's rule */
 	bool symtab;	    /* the file, or its debug file, has a .symtab: local functions can be found */
-	char debug[128];    /* the debug file that was read too, as a path in the target's root; "": none */
+	char debug[128];    /* the debug file that was read too, as a path in the target's root or ours; "": none */
 	uint64_t symbols;   /* that were looked at */
 	uint64_t cpu_ns;    /* processor time of the child */
 };
@@ -79,7 +78,7 @@ struct rt_native_request {
 	const struct rt_profile *profile;
 	uint64_t mask;	  /* rules to look for (rt_native_rules_for) */
 	int fd;		  /* of the file, opened for reading; the caller's, may be closed after rt_native_start */
-	int root_fd;	  /* directory that is the target's root, for the debug file; -1: do without. The caller's, likewise */
+	int root_fd;	  /* directory that is the target's root, for the debug file; -1: read none. The caller's, likewise */
 	const char *path; /* of the file, for messages only */
 };
 
@@ -93,7 +92,9 @@ bool rt_native_library_matches(const char *glob, const char *path);
 /* Does `pattern` mean the function with this name? Both have no clone suffix. It is an exact name or a glob with `*` and `?` of
  * - the name in the file (`my_malloc`, `_ZN3c109alloc_cpuEm`, `_Z16init_shm_manager*`), or
  * - `demangled` (NULL: it is not mangled), whole (`c10::alloc_cpu(unsigned long)`) or without its parameters (`c10::alloc_cpu`), and in both forms also without namespaces and classes in front of it
- *   (`alloc_cpu`, `SHMManager::init_shm`, `init_shm(int)`). A pattern that begins with `::` is matched from the outermost namespace on only. */
+ *   (`alloc_cpu`, `SHMManager::init_shm`, `init_shm(int)`). A pattern that begins with `::` is matched from the outermost namespace on only.
+ * Template arguments at the end may be left out as well. Inside of ( ) and < > a star directly behind a type is a pointer, no wildcard: `free_cpu(void*)`; for any parameters: `f(*)`, or just `f`.
+ * Thunks, virtual tables and other made-up names (_ZT, _ZG) are meant by patterns that begin so only. At most 512 bytes. */
 bool rt_native_name_matches(const char *pattern, const char *name, const char *demangled);
 
 /* ---- reading a file ---- */
