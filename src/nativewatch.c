@@ -277,10 +277,20 @@ static void want_mapped(struct rt_nativewatch *w)
 		      strerror(-err));
 }
 
+/* A number for the rule's kind and operation: that of the first rule that has both, from 1 on. */
+static uint32_t kind_number(const struct rt_profile *profile, uint32_t rule)
+{
+	uint32_t i = 0;
+
+	while (strcmp(profile->natives[i].kind, profile->natives[rule].kind) || profile->natives[i].op != profile->natives[rule].op)
+		i++;
+	return i + 1;
+}
+
 static int add_site(struct rt_nativewatch *w, const struct file *f, const struct rt_native_site *site)
 {
 	const struct rt_native_rule *rule = &w->config.profile->natives[site->rule];
-	struct rt_site_conf conf = {.flags = site_flags(rule, site), .set = 1, .min_bytes = rule->hot ? HOT_MIN : 0};
+	struct rt_site_conf conf = {.flags = site_flags(rule, site), .set = 1, .min_bytes = rule->hot ? HOT_MIN : 0, .kind = kind_number(w->config.profile, site->rule)};
 	uint32_t number = w->n_sites + 1;
 	char path[64];
 	int err;

@@ -73,7 +73,7 @@ def test_target_is_what_it_says(gpu):
 LIBRARIES = {"device": ["cumem_allocator.abi3.so"], "pinned": [gpu_libraries.DRIVER_FILE, gpu_libraries.RUNTIME]}
 
 
-def run(tool, gpu, mode, options=()):
+def run(tool, gpu, mode, options=(), out=None):
     """Traces gpu.py with the shipped native entries; it goes on when the probes are there, which takes some milliseconds from a library's loading on."""
     python = harness.Interpreter(gpu_libraries.PYTHON)
     profile = write_profile(os.path.join(tool.directory, "gpu.yaml"))
@@ -86,18 +86,19 @@ def run(tool, gpu, mode, options=()):
         if name == "loaded":
             assert harness.wait_until(probed), tool.text(tool.errors)
 
-    return harness.trace(tool, python, FILE, *gpu, mode=mode, options=["-v", *options], profile=profile, on_stop=on_stop)
+    return harness.trace(tool, python, FILE, *gpu, mode=mode, options=["-v", *options], profile=profile, on_stop=on_stop, out=out)
 
 
 def wanted_calls(truth):
-    """The target's own account, with what the runtime calls in the driver: (symbol, op, bytes asked or None, phase, pages), inner calls first as they end first."""
+    """The target's own account, with what the runtime calls in the driver, which ends first: (symbol, op, bytes, phase, pages, is it such an inner call)."""
     out = []
     for call in truth["facts"]["calls"]:
         size = call["asked"]
         if call["op"] == "free" and call["symbol"] != "my_free":  # these are told an address only: what they unmap
             size = -call["pages"] * harness.PAGE
-        for symbol in filter(None, (INNER.get(call["symbol"]), call["symbol"])):
-            out.append((symbol, call["op"], size, call["phase"], pages_of(call["phase"], call["pages"])))
+        for symbol, inner in ((INNER.get(call["symbol"]), True), (call["symbol"], False)):
+            if symbol:
+                out.append((symbol, call["op"], size, call["phase"], pages_of(call["phase"], call["pages"]), inner))
     return out
 
 
@@ -107,7 +108,7 @@ def pages_of(phase, pages):
 
 def told_calls(said, pid):
     records = [r for r in said.of("native", pid=pid) if r["symbol"] != "shm_open"]
-    return [(r["symbol"], r["op"], r["bytes"], r["phase"], pages_of(r["phase"], r["rss_delta_bytes"] // harness.PAGE)) for r in records]
+    return [(r["symbol"], r["op"], r["bytes"], r["phase"], pages_of(r["phase"], r["rss_delta_bytes"] // harness.PAGE), r["inner"]) for r in records]
 
 
 KINDS = {"device": "device", "pinned": "pinned"}
@@ -125,10 +126,32 @@ def test_sizes_and_phases_are_what_was_asked(tool, gpu, mode):
 
 def check_summary(said):
     """The summary's rows are the calls, added up by function and phase."""
-    rows = {(r["symbol"], r["op"], r["phase"]): r for r in said.summary_of(said.pid)["native"] if r["symbol"] != "shm_open"}
+    rows = {(r["symbol"], r["op"], r["phase"], r["inner"]): r for r in said.summary_of(said.pid)["native"] if r["symbol"] != "shm_open"}
     wanted = {}
-    for symbol, op, size, phase, pages in wanted_calls(said.truth):
-        row = wanted.setdefault((symbol, op, phase), [0, 0, 0])
+    for symbol, op, size, phase, pages, inner in wanted_calls(said.truth):
+        row = wanted.setdefault((symbol, op, phase, inner), [0, 0, 0])
         row[:] = row[0] + 1, row[1] + size, pages_of(phase, (row[2] or 0) + (pages or 0))
     told = {key: [r["calls"], r["bytes"], pages_of(key[2], r["rss_delta_bytes"] // harness.PAGE)] for key, r in rows.items()}
     assert told == wanted
+
+
+def mib(size):
+    return f"{size / (1 << 20):.2f}"
+
+
+@pytest.mark.parametrize("gpu", [("pinned", None)], ids=[f"pinned memory of a {STANDIN}"], indirect=True)
+def test_summary_says_what_was_pinned(tool, gpu):
+    """By phase: asked, resident, given back. What the runtime has the driver do for it is not counted twice."""
+    with open(os.path.join(tool.directory, "stdout"), "w+", encoding="utf-8") as out:
+        said = run(tool, gpu, "launch", ["--lang", "en"], out)
+        out.seek(0)
+        lines = dict(re.findall(r"^ +(?:pinned: )?phase (\w+): (asked .*)$", out.read(), re.M))
+    for name in ("pin_by_runtime", "pin_by_driver", "register", "unpin"):
+        calls = [call for call in said.truth["facts"]["calls"] if call["phase"] == name]
+        asked = sum(call["asked"] for call in calls if call["op"] == "alloc")
+        pages = sum(call["pages"] for call in calls) * harness.PAGE
+        if name == "unpin":
+            wanted = f"asked 0.00, resident 0.00 (shmem 0.00), given back {mib(-pages)} (resident: {mib(-pages)} less)"
+        else:
+            wanted = f"asked {mib(asked)}, resident +{mib(pages)} (shmem {'0.00' if name == 'register' else '+' + mib(pages)}), given back 0.00 (resident: 0.00 less)"
+        assert lines[name] == wanted, lines
