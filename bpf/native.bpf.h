@@ -3,10 +3,12 @@
  * native.bpf.h - calls of native functions that are open, and the pages inside them.
  *
  * An entry probe notes where the return address lies (the stack pointer at a function's first instruction) and what it is. The call is open while the thread's stack
- * pointer is not above that place, the place holds the same return address, and the Python frame that called it (if there is one) stands at the same instruction. That is
+ * pointer is not above that place, the place holds the same return address, and the Python frame that called it (if there is one) stands at the same instruction, with the
+ * same variables and operands (where its size is known: CPython 3.11 to 3.13; a frame that waits for a call's end does not change). That is
  * asked at each change of RSS of the thread, when it leaves its CPU, wakes another thread or is sampled, and at the entry of the next such function. Nothing is put on the
- * target's stack, so an exception or a longjmp leaves the function as ever, and the next question finds it gone. What passes unnoticed: the same call instruction, in the
- * same Python instruction, calls another function through a pointer, and the thread was not looked at in between; that one's pages are then the first one's.
+ * target's stack, so an exception or a longjmp leaves the function as ever, and the next question finds it gone. What passes unnoticed: one call instruction calls another
+ * function through a pointer, from the same depth of the stack, within one call from Python (or without Python), and the thread was not looked at in between; that one's pages
+ * are then the first one's.
  *
  * A thread on another stack (alternate signal stack, coroutine) is told by the mapping that its stack pointer is in: meanwhile the call stays open and gets no page.
  *
@@ -28,17 +30,21 @@
 #define RT_NATIVE_KIND_SHIFT 16	      /* flags of an open call: above them its kind (struct rt_site_conf) */
 #define RT_NATIVE_KEPT (RT_NATIVE_NOT_FOLLOWED | RT_NATIVE_INNER) /* flags that sums are told apart by */
 #define RT_NATIVE_TOLD 256	      /* so many calls of a thread have records of their own */
+#define RT_NATIVE_WORDS 32	      /* of a Python frame's variables and operands that are compared */
 
 struct rt_native_call {
 	u64 sp, ret;	  /* where the return address lies, and what it is */
 	u64 lo, hi;	  /* mapping that sp lies in, once it had to be known */
 	u64 frame, instr; /* innermost Python frame at the entry, 0: none */
+	u64 values, mix;  /* address of its variables and operands, and what they were */
 	u64 begin_ns, last_ns;
 	u64 bytes, addr;
 	u64 mapped, unmapped;
 	s64 delta[RT_KIND_SLOTS], own; /* pages; without the calls inside that are open still */
 	u64 gained;
 	u32 site, node, sig, flags;
+	u32 bytes_compared; /* of the variables; 0: not to be compared */
+	u32 pad;
 };
 
 struct rt_native_sum {
@@ -57,6 +63,7 @@ struct rt_native_thread {
 	u32 told;
 	u32 locked;   /* a lock of the address space is held in a system call that maps */
 	u64 total_vm; /* pages mapped when it was taken */
+	u64 words[RT_NATIVE_WORDS]; /* scratch */
 	struct rt_native_call call[RT_NATIVE_DEPTH];
 	struct rt_native_sum sum[RT_NATIVE_SUMS];
 };
@@ -292,14 +299,34 @@ static __noinline bool rt_native_same_stack(struct rt_native_call *c, u64 sp)
 	return sp - b.lo < b.hi - b.lo;
 }
 
+/* A mix of the frame's variables and operands as they are now. Returns 0, or -1: they cannot be read. */
+__noinline int rt_native_mix(struct rt_native_thread *n, struct rt_native_call *c, u64 *out)
+{
+	u64 bytes, mix = 0;
+
+	if (!n || !c || !out)
+		return -1;
+	bytes = c->bytes_compared;
+	asm volatile("" : "+r"(bytes));
+	if (bytes > sizeof(n->words))
+		return -1;
+	__builtin_memset(n->words, 0, sizeof(n->words));
+	if (bpf_probe_read_user(n->words, bytes, (void *)c->values))
+		return -1;
+	for (u32 i = 0; i < RT_NATIVE_WORDS; i++)
+		mix = rt_mix(mix, n->words[i]);
+	*out = mix;
+	return 0;
+}
+
 /* Where the thread is, with the stack pointer `sp`, as the innermost open call `c` sees it. */
-__noinline u32 rt_native_where(struct rt_space *s, struct rt_native_call *c, u64 sp)
+__noinline u32 rt_native_where(struct rt_space *s, struct rt_native_thread *n, struct rt_native_call *c, u64 sp)
 {
 	const struct rt_pyoff *po;
 	u64 word = 0;
 	u32 key;
 
-	if (!s || !c)
+	if (!s || !n || !c)
 		return RT_NATIVE_OVER;
 	if (sp > c->sp)
 		return sp - c->sp <= RT_NATIVE_NEAR || rt_native_same_stack(c, sp) ? RT_NATIVE_OVER : RT_NATIVE_AWAY;
@@ -309,6 +336,8 @@ __noinline u32 rt_native_where(struct rt_space *s, struct rt_native_call *c, u64
 		key = s->pyoff;
 		po = bpf_map_lookup_elem(&pyoffs, &key);
 		if (po && !bpf_probe_read_user(&word, sizeof(word), (void *)(c->frame + po->frame_instr)) && word != c->instr)
+			return RT_NATIVE_OVER;
+		if (c->bytes_compared && !rt_native_mix(n, c, &word) && word != c->mix)
 			return RT_NATIVE_OVER;
 	}
 	return c->sp - sp <= RT_NATIVE_NEAR || rt_native_same_stack(c, sp) ? RT_NATIVE_INSIDE : RT_NATIVE_AWAY;
@@ -330,7 +359,7 @@ static long rt_native_settle_step(u32 i, struct rt_native_settling *x)
 	x->where = RT_NATIVE_OVER;
 	if (!n->depth || !c)
 		return 1;
-	x->where = rt_native_where(x->s, c, x->sp);
+	x->where = rt_native_where(x->s, n, c, x->sp);
 	if (x->where != RT_NATIVE_OVER) {
 		c->last_ns = bpf_ktime_get_ns();
 		return 1;

@@ -13,6 +13,7 @@
 #define RT_NATIVECALL_BPF_H
 
 #include "cost.bpf.h"
+#include "entry.bpf.h"
 #include "look.bpf.h"
 #include "vma.bpf.h"
 
@@ -55,19 +56,38 @@ static __always_inline u64 rt_native_bytes(const struct rt_site_conf *conf, cons
 }
 
 /* The thread's innermost Python frame as the look of just now left it. */
-static __always_inline void rt_native_frame(struct rt_thread *t, struct task_struct *task, struct rt_native_call *c)
+static __noinline int rt_native_frame(struct rt_thread *t, struct rt_space *s, struct rt_native_thread *n, struct rt_native_call *c)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct rt_shadow *sh = rt_shadow_of(task, t);
+	const struct rt_pyoff *po;
 	struct rt_shadow_frame *f;
+	struct rt_shadow_entry *e;
+	u64 size, left;
+	u32 key = s->pyoff;
 
-	c->frame = c->instr = 0;
-	if (!sh || sh->gap || !sh->depth)
-		return;
+	po = bpf_map_lookup_elem(&pyoffs, &key);
+	if (!sh || !po || sh->gap || !sh->depth)
+		rt_return_nothing();
 	f = rt_at(sh->f, RT_DEPTH, sh->depth - 1);
-	if (!f || f->addr != sh->st.tip)
-		return;
+	e = rt_at(sh->e, RT_DEPTH, sh->depth - 1);
+	if (!f || !e || f->addr != sh->st.tip)
+		rt_return_nothing();
 	c->frame = f->addr;
 	c->instr = f->instr;
+	if (!RT_ENTRY_KNOWN(po->version) || po->flags & RT_PYOFF_FREE_THREADED)
+		rt_return_nothing();
+	size = rt_frame_size(po->version, e->code);
+	if (size <= po->frame_bytes)
+		rt_return_nothing();
+	c->values = c->frame + po->frame_bytes;
+	size -= po->frame_bytes;
+	left = 4096 - (c->values & 4095); /* the page behind may never have been touched */
+	size = size < left ? size : left;
+	c->bytes_compared = size < sizeof(n->words) ? size : sizeof(n->words);
+	if (rt_native_mix(n, c, &c->mix))
+		c->bytes_compared = 0;
+	rt_return_nothing();
 }
 
 static __always_inline bool rt_native_own_record(struct rt_native_thread *n, u64 now)
@@ -132,7 +152,7 @@ static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, s
 		as->sig = seen.sig;
 		as->node = seen.flags ? as->node : seen.node;
 		if (!seen.flags)
-			rt_native_frame(t, task, as);
+			rt_native_frame(t, s, n, as);
 	}
 	as->begin_ns = as->last_ns = now;
 	depth = n->depth;

@@ -300,7 +300,7 @@ void rt_summary_build(struct rt_account *account, uint64_t now_ns, const uint64_
 	summary->duration_ns = account->begun ? now_ns - account->first_ns : 0;
 	summary->late_records = account->late_records;
 	summary->lost_records = account->lost_records + summary->counters[RT_C_LOST_RUN] +
-				summary->counters[RT_C_LOST_LIFE] + summary->counters[RT_C_LOST_NATIVE] + summary->counters[RT_C_NO_SLOT];
+				summary->counters[RT_C_LOST_LIFE] + summary->counters[RT_C_LOST_NATIVE] + summary->counters[RT_C_NATIVE_LOST] + summary->counters[RT_C_NO_SLOT];
 	summary->lost_stacks = account->lost_stacks + account->stacks.lost + account->stacks.paths.refused +
 			       summary->counters[RT_C_LOST_NODE] + summary->counters[RT_C_LOST_CODE] +
 			       summary->counters[RT_C_STACK_UNREADABLE] + summary->counters[RT_C_SHADOW_NOMEM];

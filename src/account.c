@@ -162,6 +162,7 @@ static int rt_account_push(struct rt_account *account, uint64_t ts_ns, const voi
 static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 {
 	struct rt_rec_opening opening;
+	struct rt_rec_native native;
 	struct rt_rec_proc proc;
 	struct rt_rec_meta meta;
 	struct rt_rec_run run;
@@ -178,6 +179,9 @@ static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 		memcpy(&opening, record, sizeof(opening));
 		return opening.kind < RT_KINDS && opening.len <= size - sizeof(opening) &&
 		       opening.bytes >> 12 < (uint64_t)RT_PAGES_MAX;
+	case RT_REC_NATIVE:
+		memcpy(&native, record, sizeof(native));
+		return native.calls && native.site;
 	case RT_REC_RUN:
 		memcpy(&run, record, sizeof(run));
 		return run.cause < RT_CAUSES;

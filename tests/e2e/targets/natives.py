@@ -60,6 +60,13 @@ def hot_phase(library, count):
     library.hot_alloc(1 << 20)
 
 
+def one_instruction(library):
+    """One call instruction of Python, and of libffi: only what it calls differs."""
+    calls = [library.inner_alloc, library.plain, library.plain] * 4
+    for call in calls:
+        call(UNIT)
+
+
 def stacks(library):
     """Stacks above and below the thread's own, at some distance and near."""
     local = library.own_stack(16 * UNIT)
@@ -126,6 +133,8 @@ def work_of(library, control, work, what, name, more):
         thread = threading.Thread(target=stacks, args=(library,))
         thread.start()
         thread.join()
+    elif what == "one":
+        one_instruction(library)
     elif what == "threads":
         library.threaded(PAGE)  # its code
         library.run_threads(8)
@@ -153,7 +162,7 @@ def main():
         return
     library = load(work, name)
     control.prepare("loaded", "done")
-    if what in ("shapes", "fork", "exec"):  # code that runs for the first time brings pages of files
+    if what in ("shapes", "fork", "exec", "one"):  # code that runs for the first time brings pages of files
         shapes(library)
         library.write_notes(b"/dev/null")
     library.forget_notes()
