@@ -29,23 +29,23 @@ WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
 ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
 	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
 BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
-LIBS     := -lbpf -lelf -lz -lyaml -ljansson
+LIBS     := -lbpf -lelf -lz -lyaml -ljansson -lstdc++ # the last for __cxa_demangle
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += entrywatch kfeat hostinfo precheck doctor doctarget
+EDGES    += entrywatch nativewatch nativemaps probe_native kfeat hostinfo precheck doctor doctarget nativesym nativejail
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
 
-.PHONY: all demo test test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
+.PHONY: all demo test fuzz test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/ramtrack-bpf $(B)/pyprobe
 
 help:
 	@sed -n '3,7s/^# \{0,1\}//p' Makefile
-	@echo "  make test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
+	@echo "  make fuzz | test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
 
 $(B):
 	mkdir -p $(B) $(B)/san
@@ -93,6 +93,9 @@ PYPROBE  := tools/pyprobe.c tools/linetruth.c
 $(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
 	$(CC) $(ALLFLAGS) -o $@ $(PYPROBE) $(B)/libramtrack.a $(LIBS)
 
+$(B)/nativeprobe: tools/nativeprobe.c $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a | $(B)
+	$(CC) $(ALLFLAGS) -o $@ $< $(B)/nativesym.o $(B)/nativejail.o $(B)/libramtrack.a $(LIBS)
+
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
@@ -118,7 +121,7 @@ test-deps:
 SAN      := -fsanitize=address,undefined -fno-omit-frame-pointer -O1 -g
 UNIT     := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 # Modules that a unit test links: the whole pure core and the edges that need no BPF.
-UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c
+UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c src/nativesym.c src/nativejail.c
 UNIT_OBJ := $(UNIT_SRC:src/%.c=$(B)/san/%.o)
 
 $(B)/san/%.o: src/%.c | $(B)
@@ -129,10 +132,22 @@ $(B)/san/test_%: tests/unit/test_%.c $(UNIT_OBJ)
 	$(call say,TEST $@)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $< $(UNIT_OBJ) -lcmocka $(LIBS) -lm
 
+# What test_nativefuzz damages.
+NATIVE   := tests/unit/data/native
+
+$(B)/san/native_seed.so: $(NATIVE)/lib.cpp $(NATIVE)/shapes.s | $(B)
+	$(CXX) -std=c++17 -shared -fPIC -O2 -fcf-protection=full -Wl,--build-id -Wl,--hash-style=gnu -o $@ $^
+
+$(B)/san/test_nativefuzz: | $(B)/san/native_seed.so
+
+# The same damage, more of it and never twice.
+fuzz: $(B)/san/test_nativefuzz
+	RT_FUZZ_ROUNDS=$${RT_FUZZ_ROUNDS:-50000} RT_FUZZ_SEED=$${RT_FUZZ_SEED:-$$(date +%s)} $<
+
 $(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)
 
-test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe
+test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe
 	@tests/run.sh unit $(UNIT:%=$(B)/san/%)
 
 test-host: $(B)/host/test_walk $(B)/host/test_walk_old
@@ -157,7 +172,7 @@ test: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory test-all
 
-test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/host/test_walk $(B)/host/test_walk_old
+test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe $(B)/host/test_walk $(B)/host/test_walk_old
 	@tests/run.sh all $(UNIT:%=$(B)/san/%)
 
 test-vllm: test-deps all
@@ -173,7 +188,8 @@ test-vm: test-deps
 kernels-doc: test-vm
 	@$(PYTHON) tests/vm/kernels_doc.py docs/kernels.md
 
-check-profile: $(B)/pyprobe
+check-profile: $(B)/pyprobe $(B)/nativeprobe
+	$(PYTHON) tools/check_native.py --profile profiles/vllm.yaml --nativeprobe $(B)/nativeprobe --docs docs/vllm.md
 	$(PYTHON) tools/check_profile.py --profile profiles/vllm.yaml --pyprobe $(B)/pyprobe --docs docs/vllm.md
 
 bench: all

@@ -8,6 +8,7 @@
 #include "life.bpf.h"
 
 #include "entry.bpf.h"
+#include "nativecall.bpf.h"
 #include "usdt.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -231,6 +232,7 @@ static __always_inline int rt_on_switch(struct task_struct *prev)
 	rt_count(RT_C_SWITCH_LOOKS);
 	rt_glance(t, s, prev, RT_PROG_SWITCH);
 	/* Nothing stays behind in a thread that does not run: live output would wait for it. */
+	rt_native_rest(t, s, prev);
 	if (t->run.active)
 		rt_emit_run(t, &t->run, prev, s->image);
 	return 0;
@@ -412,7 +414,10 @@ int flush_tasks(struct bpf_iter__task *ctx)
 	if (!t)
 		return 0;
 	s = rt_thread_space(t);
-	if (s && t->run.active)
+	if (!s)
+		return 0;
+	rt_native_over(t, s, task);
+	if (t->run.active)
 		rt_emit_run(t, &t->run, task, s->image);
 	return 0;
 }

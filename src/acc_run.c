@@ -206,18 +206,13 @@ static struct rt_owner rt_owner_foreign(struct rt_account *account, const struct
 }
 
 /* The rule of whose phase it is: its own, its creators', the only one there is. */
-static struct rt_owner rt_change_owner(struct rt_account *account, const struct rt_change *change)
+static struct rt_owner rt_owner_of(struct rt_process *proc, struct rt_thread *thread)
 {
-	struct rt_process *proc = change->proc;
-	struct rt_thread *thread = change->foreign ? NULL : change->thread, *up;
 	struct rt_owner owner = { .whose = RT_WHOSE_NOBODY };
+	struct rt_thread *up;
 	int hops = 0;
 
 	if (!proc->phase_threads)
-		return owner;
-	if (change->foreign)
-		owner = rt_owner_foreign(account, change);
-	if (owner.depth)
 		return owner;
 	if (thread && thread->n_spans)
 		return (struct rt_owner){ .whose = RT_WHOSE_OWN, .thread = thread, .depth = thread->n_spans };
@@ -230,6 +225,22 @@ static struct rt_owner rt_change_owner(struct rt_account *account, const struct 
 	if (!up->next_phase)
 		return (struct rt_owner){ .whose = RT_WHOSE_ONLY, .thread = up, .depth = up->n_spans };
 	return owner;
+}
+
+const struct rt_span *rt_run_owner(struct rt_process *proc, struct rt_thread *thread)
+{
+	struct rt_owner owner = rt_owner_of(proc, thread);
+
+	return owner.depth ? owner.thread->span[owner.depth - 1] : NULL;
+}
+
+static struct rt_owner rt_change_owner(struct rt_account *account, const struct rt_change *change)
+{
+	struct rt_owner owner = { .whose = RT_WHOSE_NOBODY };
+
+	if (change->foreign && change->proc->phase_threads)
+		owner = rt_owner_foreign(account, change);
+	return owner.depth ? owner : rt_owner_of(change->proc, change->foreign ? NULL : change->thread);
 }
 
 /* What a charge outside any phase is put under; the text is borrowed. */

@@ -16,6 +16,9 @@ static const size_t rt_record_size[] = {
 	[RT_REC_SNAP] = sizeof(struct rt_rec_snap),	    [RT_REC_META] = sizeof(struct rt_rec_meta),
 	[RT_REC_MAP] = sizeof(struct rt_rec_map),
 	[RT_REC_OPENING] = sizeof(struct rt_rec_opening),
+	[RT_REC_NATIVE] = sizeof(struct rt_rec_native),
+	[RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter),
+	[RT_REC_SITE] = sizeof(struct rt_rec_site),
 };
 
 #define RT_RECORD_MAX (128u << 10) /* bytes of the longest record that is taken */
@@ -70,6 +73,7 @@ void rt_account_free(struct rt_account *account)
 	rt_stacks_free(&account->stacks);
 	rt_order_free(&account->order);
 	rt_mappings_free(&account->mappings);
+	rt_natives_free(&account->natives, &account->texts);
 	rt_map_free(&account->pids);
 	rt_texts_free(&account->texts); /* last: all others give their texts back */
 	free(account);
@@ -121,6 +125,12 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 	case RT_REC_OPENING:
 		rt_life_opening(account, record);
 		break;
+	case RT_REC_NATIVE:
+		rt_native_apply(account, record);
+		break;
+	case RT_REC_NATIVE_ENTER:
+		rt_native_enter(account, record);
+		break;
 	}
 }
 
@@ -152,6 +162,7 @@ static int rt_account_push(struct rt_account *account, uint64_t ts_ns, const voi
 static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 {
 	struct rt_rec_opening opening;
+	struct rt_rec_native native;
 	struct rt_rec_proc proc;
 	struct rt_rec_meta meta;
 	struct rt_rec_run run;
@@ -168,6 +179,9 @@ static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 		memcpy(&opening, record, sizeof(opening));
 		return opening.kind < RT_KINDS && opening.len <= size - sizeof(opening) &&
 		       opening.bytes >> 12 < (uint64_t)RT_PAGES_MAX;
+	case RT_REC_NATIVE:
+		memcpy(&native, record, sizeof(native));
+		return native.calls && native.site;
 	case RT_REC_RUN:
 		memcpy(&run, record, sizeof(run));
 		return run.cause < RT_CAUSES;
@@ -216,6 +230,8 @@ static int rt_account_take(struct rt_account *account, const uint8_t *record, si
 	    h.size < rt_record_size[h.type] || !rt_record_sane(record, h.size, h.type))
 		return -EINVAL;
 	size = h.size;
+	if (h.type == RT_REC_SITE)
+		return rt_natives_add(&account->natives, &account->texts, record, size);
 	if (h.type == RT_REC_CODE || h.type == RT_REC_NODE || h.type == RT_REC_MAP)
 		return rt_account_stack(account, &h, record, size);
 	if (h.type == RT_REC_PROC && account->pids.used < 2 * RT_ALIVE_MAX) {

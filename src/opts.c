@@ -23,6 +23,7 @@ enum rt_opt_key {
 	RT_OPT_PYTHON_ENTRY,
 	RT_OPT_MM_SOURCE,
 	RT_OPT_NO_MAPPINGS,
+	RT_OPT_NATIVE_ALLOC,
 	RT_OPT_STRICT,
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
@@ -58,6 +59,8 @@ static const struct argp_option rt_options[] = {
 	 "uprobe are dear (default: auto)", 3},
 	{"no-mappings", RT_OPT_NO_MAPPINGS, NULL, 0,
 	 "Do not tell growth apart by mapping (file, heap, stack, anonymous, shared)", 3},
+	{"native-alloc", RT_OPT_NATIVE_ALLOC, NULL, 0,
+	 "Also probe the native functions that the profile marks hot (c10::alloc_cpu): each of their calls costs about a microsecond", 3},
 	{"strict", RT_OPT_STRICT, NULL, 0, "Exit status 6 when anything was lost or left unaccounted", 3},
 	{NULL, 0, NULL, 0, "Messages:", 4},
 	{"verbose", 'v', NULL, 0, "More messages on standard error", 4},
@@ -342,6 +345,9 @@ static error_t rt_opts_flag(struct rt_opts *opts, int key)
 		return 0;
 	case RT_OPT_NO_MAPPINGS:
 		opts->mappings = false;
+		return 0;
+	case RT_OPT_NATIVE_ALLOC:
+		opts->native_alloc = true;
 		return 0;
 	case RT_OPT_STRICT:
 		opts->strict = true;

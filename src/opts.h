@@ -51,6 +51,7 @@ struct rt_opts {
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the best that this kernel has */
 	enum rt_python_entry python_entry;
 	bool mappings; /* growth told apart by mapping */
+	bool native_alloc; /* probe hot native functions too */
 	bool strict;
 	enum rt_color color;
 	int verbosity; /* -1: quiet, 0, 1 and more: the number of -v */

@@ -39,7 +39,9 @@ struct rt_probe {
 	int cpus;
 	bool raw;   /* rss_stat as a raw tracepoint */
 	bool split; /* the kernel's RSS counters are split per task */
+	bool locks; /* the kernel tells of the locks of address spaces */
 	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
+	bool native_refused; /* the verifier takes the programs without those for native functions only */
 	bool watch_refused; /* the verifier takes the programs without the one for watchpoints only */
 	bool mappings_refused; /* the verifier takes the programs without them only */
 	bool short_memlock; /* the limit on locked memory is low and could not be raised */
@@ -156,9 +158,11 @@ static int check_kernel(bool *split)
 static void check_mappings(struct rt_probe *p)
 {
 	bool wanted = p->config.mappings && !p->mappings_refused && p->source != RT_MM_TRACEPOINT;
-	struct btf *btf = wanted ? btf__load_vmlinux_btf() : NULL;
+	struct btf *btf = wanted || p->config.native ? btf__load_vmlinux_btf() : NULL;
 
-	p->mappings = !p->old && btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
+	p->locks = btf && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_acquire_returned", BTF_KIND_TYPEDEF) > 0 &&
+		   btf__find_by_name_kind(btf, "btf_trace_mmap_lock_released", BTF_KIND_TYPEDEF) > 0;
+	p->mappings = wanted && !p->old && btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
 		      btf__find_by_name_kind(btf, "btf_trace_page_fault_kernel", BTF_KIND_TYPEDEF) > 0 &&
 		      btf__find_by_name_kind(btf, "btf_bpf_find_vma", BTF_KIND_TYPEDEF) > 0;
 	p->unmaps = p->mappings && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_start_locking", BTF_KIND_TYPEDEF) > 0;
@@ -250,10 +254,21 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
 	check_mappings(p);
+	if (!p->config.native) { /* no probe: no room for what they note */
+		if (skel->maps.native_sites)
+			bpf_map__set_max_entries(skel->maps.native_sites, 1);
+		if (skel->maps.native_hits)
+			bpf_map__set_max_entries(skel->maps.native_hits, 1);
+	}
 	skel->rodata->cfg.mappings = p->mappings;
 	if (!p->mappings)
 		bpf_map__set_max_entries(skel->maps.map_ids, 1);
 	if (!p->old) {
+		bool native = p->config.native && !p->native_refused;
+
+		bpf_program__set_autoload(skel->progs.native_call, native);
+		bpf_program__set_autoload(skel->progs.native_lock, native && p->locks);
+		bpf_program__set_autoload(skel->progs.native_unlock, native && p->locks);
 		bpf_program__set_autoload(skel->progs.watch_hit, p->config.watch && !p->watch_refused);
 		bpf_program__set_autoload(skel->progs.usdt_entry, p->config.usdt);
 		bpf_program__set_autoload(skel->progs.usdt_return, p->config.usdt);
@@ -299,23 +314,24 @@ static int setup_cpus(struct rt_probe *p)
 	return done ? RT_OK : bpf_refused("running a BPF program on each CPU", err);
 }
 
-/* Loads with mappings and watchpoints or, where one of them or both are refused, without. */
+/* Loads with native functions, watchpoints and mappings or, where some of them are refused, without. */
 static int load_either(struct rt_probe *p)
 {
 	int err = 0;
 
-	for (unsigned int without = 0; without < 4; without++) {
-		bool watch = p->config.watch && !p->old, mappings = p->mappings || p->mappings_refused;
+	for (unsigned int without = 0; without < 8; without++) {
+		bool native = p->config.native && !p->old, watch = p->config.watch && !p->old, mappings = p->mappings || p->mappings_refused;
 
 		/* What was not asked for, or is not there, cannot be left out. */
-		if (without && (((without & 1) && !watch) || ((without & 2) && !mappings)))
+		if (without && (((without & 1) && !native) || ((without & 2) && !watch) || ((without & 4) && !mappings)))
 			continue;
-		p->watch_refused = without & 1;
-		p->mappings_refused = without & 2;
+		p->native_refused = without & 1;
+		p->watch_refused = without & 2;
+		p->mappings_refused = without & 4;
 		err = load(p);
 		if (!err || err == -EPERM)
 			return err;
-		rt_log_detail("programs%s%s refused: %s", watch && !p->watch_refused ? ", the one for watchpoints among them," : "",
+		rt_log_detail("programs%s%s%s refused: %s", native && !p->native_refused ? ", those for native functions among them," : "", watch && !p->watch_refused ? ", the one for watchpoints among them," : "",
 			      p->mappings ? " that tell mappings apart" : "", strerror(-err));
 	}
 	return err;
@@ -690,6 +706,16 @@ int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
 	if (room)
 		return room < 0 ? RT_ERROR : RT_OK;
 	return attach_site(p, p->skel->progs.eval_entry, "uprobe", path, offset, 0, &site);
+}
+
+bool rt_probe_has_native(const struct rt_probe *p)
+{
+	return p->config.native && !p->native_refused && !p->old;
+}
+
+struct rt_skel *rt_probe_skel(const struct rt_probe *p)
+{
+	return p->skel;
 }
 
 bool rt_probe_has_usdt(const struct rt_probe *p)

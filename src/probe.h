@@ -36,6 +36,7 @@ struct rt_probe_config {
 	bool want_line_tables;	 /* of every code object */
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
 	bool mappings;		 /* tell pages apart by mapping */
+	bool native;		 /* the programs for native functions as well, where the kernel takes them */
 	bool usdt;		 /* the programs for static probes of the interpreter */
 	bool watch;		 /* the program for watchpoints as well, where the kernel takes it */
 	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */
@@ -100,6 +101,13 @@ void rt_probe_counters(const struct rt_probe *probe, uint64_t out[RT_COUNTERS]);
 
 /* The program for watchpoints and the map of what is watched (src/entrywatch.c); *prog is -1 where they are not loaded. */
 void rt_probe_watch_fds(const struct rt_probe *probe, int *prog, int *map);
+
+/* Are the programs for native functions loaded? */
+bool rt_probe_has_native(const struct rt_probe *probe);
+
+/* For src/probe_native.c, which attaches them. */
+struct rt_skel;
+struct rt_skel *rt_probe_skel(const struct rt_probe *probe);
 
 #define RT_PROG_COSTS 32
 

@@ -28,6 +28,7 @@
 #include "json.h"
 #include "launch.h"
 #include "log.h"
+#include "nativewatch.h"
 #include "outputs.h"
 #include "precheck.h"
 #include "probe.h"
@@ -54,6 +55,7 @@ struct session {
 	struct rt_account *account;
 	struct rt_watch *watch;
 	struct rt_entrywatch *entries; /* NULL: calls are not watched */
+	struct rt_nativewatch *natives; /* NULL: no native functions */
 	struct rt_holdings *holdings;
 	struct rt_outputs outputs;
 	struct rt_launch launch;
@@ -135,6 +137,7 @@ static void on_record(void *ctx, const void *record, size_t size)
 	if (h.type != RT_REC_PROC && h.type != RT_REC_EXIT && h.type != RT_REC_RENAME)
 		return;
 	rt_entrywatch_record(s->entries, record, size);
+	rt_nativewatch_record(s->natives, record, size);
 	rt_watch_record(s->watch, record, size);
 	rt_holdings_record(s->holdings, record, size);
 	s->procs_seen += h.type == RT_REC_PROC;
@@ -246,6 +249,7 @@ static int open_kernel_side(struct session *s)
 		.follow = o->follow,
 		.want_line_tables = o->json_growth,
 		.mappings = o->mappings,
+		.native = rt_nativewatch_wanted(s->profile, o->native_alloc),
 		.usdt = o->python_entry == RT_ENTRY_USDT,
 		.watch = o->python_entry == RT_ENTRY_WATCH || (o->python_entry == RT_ENTRY_AUTO && has_watched(s->profile)),
 		.mm_source = o->mm_source,
@@ -287,7 +291,8 @@ static int open_kernel_side(struct session *s)
 		rt_log_error("out of memory");
 		return RT_ERROR;
 	}
-	if (pc.watch)
+	status = rt_nativewatch_new(&(struct rt_nativewatch_config){.probe = s->probe, .account = s->account, .profile = s->profile, .hot = o->native_alloc}, &s->natives);
+	if (!status && pc.watch)
 		status = rt_entrywatch_new(s->probe, s->account, o->python_entry == RT_ENTRY_WATCH, &s->entries);
 	return status ? status : add_names(s);
 }
@@ -325,7 +330,9 @@ static int watch_ring(struct session *s)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = rt_probe_fd(s->probe)};
 
-	if (!epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+	struct epoll_event native = {.events = EPOLLIN, .data.fd = rt_nativewatch_fd(s->natives)};
+
+	if (!epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev) && (native.data.fd < 0 || !epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, native.data.fd, &native)))
 		return RT_OK;
 	rt_log_error("event loop: the ring buffer cannot be waited for: %s", strerror(errno));
 	return RT_ERROR;
@@ -554,6 +561,7 @@ static void on_tick(struct session *s)
 	consume(s);
 	drop_others(s, now);
 	rt_entrywatch_tick(s->entries, now);
+	rt_nativewatch_tick(s->natives, now);
 	rt_holdings_step(s->holdings, HOLDINGS_TICK_NS);
 	rt_account_advance(s->account, now);
 	set_tick(s, rt_watch_tick(s->watch, now) ? EAGER_TICK_NS : TICK_NS);
@@ -581,6 +589,8 @@ static void loop(struct session *s)
 				on_signals(s);
 			else if (events[i].data.fd == s->timer_fd)
 				on_tick(s);
+			else if (events[i].data.fd == rt_nativewatch_fd(s->natives))
+				rt_nativewatch_step(s->natives);
 			else
 				rt_probe_consume(s->probe);
 		}
@@ -601,6 +611,7 @@ static int finish(struct session *s)
 	rt_log_detail("ending: %s", s->why);
 	rt_entrywatch_free(s->entries);
 	s->entries = NULL;
+	rt_nativewatch_stop(s->natives);
 	rt_probe_finish(s->probe);
 	on_signals(s);
 	rt_probe_counters(s->probe, counters);
@@ -667,6 +678,7 @@ static void tear_down(struct session *s)
 {
 	if (s->launch.go >= 0 && s->launch.pid > 0)
 		rt_launch_cancel(&s->launch);
+	rt_nativewatch_free(s->natives);
 	rt_probe_close(s->probe);
 	rt_wait_free(s->wait);
 	rt_entrywatch_free(s->entries);

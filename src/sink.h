@@ -87,6 +87,28 @@ struct rt_checkpoint_view {
 	int64_t tree_delta;	/* exit: as in the phase; enter: 0 */
 };
 
+/* A call of a native function that the profile names, or several small ones added up. */
+struct rt_native_view {
+	uint64_t ts_ns;	      /* when it was seen to be over; several: when they were sent */
+	uint64_t begin_ns;    /* entry, of several the first one's */
+	uint32_t tid;
+	const char *symbol;   /* without parameters */
+	const char *kind, *library;
+	bool is_free;	      /* gives memory back */
+	bool inner;	      /* made inside of a call of the same kind and operation, whose sizes contain its own */
+	bool sum;	      /* several calls */
+	bool open;	      /* it had not returned when its thread, its image or the run ended */
+	uint32_t calls;
+	uint64_t bytes;	      /* asked for: by the arguments, or mapped (is_free: unmapped) inside */
+	uint64_t addr;	      /* 0: not known */
+	uint64_t duration_ns; /* to the last look that found the thread inside, added up over calls */
+	struct rt_sizes delta; /* RSS that the thread changed inside, nested calls included */
+	int64_t own;	      /* the same without nested calls */
+	int64_t gained, released; /* nested calls included; >= 0 */
+	uint64_t mapped, unmapped; /* bytes of address space, by the thread, inside */
+	const struct rt_phase *phase; /* innermost at the entry, or NULL */
+};
+
 struct rt_frame_view {
 	const char *function, *file;
 	int line; /* 0: not known */
@@ -105,6 +127,7 @@ struct rt_sink {
 	void (*on_process)(void *ctx, const struct rt_proc_view *proc, enum rt_proc_event event, uint64_t ts_ns);
 	void (*on_checkpoint)(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp);
 	void (*on_phase)(void *ctx, const struct rt_proc_view *proc, const struct rt_phase_view *phase);
+	void (*on_native)(void *ctx, const struct rt_proc_view *proc, const struct rt_native_view *native);
 	/* Only if rt_account_config.want_growth: */
 	/* innermost first, once an id */
 	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count);
@@ -127,6 +150,16 @@ struct rt_opening_view { /* held when attached to */
 	int64_t bytes;
 };
 
+struct rt_native_sum_view { /* calls of a native function in a phase, added up */
+	const char *symbol, *kind, *library;
+	bool is_free, inner; /* as in rt_native_view */
+	const struct rt_phase *phase; /* NULL: in none */
+	uint64_t calls, bytes, duration_ns;
+	uint64_t mapped, unmapped;
+	struct rt_sizes delta;
+	int64_t own, gained, released;
+};
+
 struct rt_proc_summary {
 	struct rt_proc_view proc;
 	/* largest first, then "<others>", then "<changed while reading>": they add up to proc.start. None: not attached
@@ -144,6 +177,8 @@ struct rt_proc_summary {
 	int64_t helper_by_creator, helper_by_only;
 	int64_t cause_net[RT_CAUSES]; /* not the work of a line: reclaim, khugepaged, remote; [RT_CAUSE_SELF] is 0 */
 	int64_t unaccounted; /* exact RSS change minus the sum of all charges: 0 on a good run */
+	const struct rt_native_sum_view *natives; /* in the order in which they were first called */
+	size_t n_natives;
 };
 
 enum rt_not_hit {
