@@ -40,6 +40,7 @@ struct rt_process *rt_proc_new(struct rt_procs *procs, uint32_t pid, struct rt_p
 
 	if (!proc)
 		return NULL;
+	proc->procs = procs;
 	proc->pid = pid;
 	proc->first = !procs->any;
 	procs->any = true;
@@ -96,6 +97,9 @@ void rt_proc_set_rss(struct rt_process *proc, const int64_t pages[RT_KINDS], boo
 	memcpy(proc->rss, pages, sizeof(proc->rss));
 	if (!change)
 		return;
+	proc->procs->total += change;
+	if (proc->procs->total > proc->procs->total_peak)
+		proc->procs->total_peak = proc->procs->total;
 	for (struct rt_process *up = proc->parent; up; up = up->parent) {
 		up->tree += change;
 		if (news)
@@ -103,6 +107,15 @@ void rt_proc_set_rss(struct rt_process *proc, const int64_t pages[RT_KINDS], boo
 		for (struct rt_span *span = up->spans; span; span = span->next)
 			span->tree_start += change;
 	}
+}
+
+void rt_proc_reached(struct rt_process *proc, int64_t total)
+{
+	struct rt_procs *procs = proc->procs;
+	int64_t together = procs->total - rt_pages_total(proc->rss) + total;
+
+	if (together > procs->total_peak)
+		procs->total_peak = together;
 }
 
 struct rt_process *rt_proc_alive(const struct rt_procs *procs, uint32_t pid)

@@ -331,6 +331,8 @@ static void rt_change_total(struct rt_change *change)
 	if (run->max_pages < (uint64_t)RT_PAGES_MAX && (int64_t)run->max_pages > most)
 		most = (int64_t)run->max_pages;
 	rt_spans_peak(change->proc, most);
+	if (!change->image->shares_mm)
+		rt_proc_reached(change->proc, most);
 	rt_proc_set_rss(change->proc, now, true);
 }
 

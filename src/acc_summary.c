@@ -264,6 +264,8 @@ void rt_summary_build(struct rt_account *account, uint64_t now_ns, const uint64_
 
 	rt_summary_procs(account);
 	rt_summary_not_hit(account);
+	summary->tree_peak = rt_account_bytes(account, account->procs.total_peak);
+	summary->tree_end = rt_account_bytes(account, account->procs.total);
 	if (counters)
 		memcpy(summary->counters, counters, sizeof(summary->counters));
 	summary->duration_ns = account->begun ? now_ns - account->first_ns : 0;

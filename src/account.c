@@ -301,6 +301,14 @@ size_t rt_account_alive(const struct rt_account *account)
 	return account->procs.n_alive;
 }
 
+void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *peak)
+{
+	if (now)
+		*now = rt_account_bytes(account, account->procs.total);
+	if (peak)
+		*peak = rt_account_bytes(account, account->procs.total_peak);
+}
+
 bool rt_account_watched(const struct rt_account *account, uint32_t code)
 {
 	const struct rt_code *c = rt_codes_find(&account->stacks.codes, code);

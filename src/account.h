@@ -67,4 +67,7 @@ void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *co
 /* Number of processes that are followed and have not ended. */
 size_t rt_account_alive(const struct rt_account *account);
 
+/* RSS of all of them together in bytes, so far: now, and at most at one time (see struct rt_summary). Either pointer may be NULL. */
+void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *peak);
+
 #endif

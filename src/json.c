@@ -484,5 +484,7 @@ void rt_json_summary(struct rt_json *json, const struct rt_summary *summary, con
 	for (i = 0; i < RT_COUNTERS; i++)
 		rt_json_uint(json, part, rt_report_counter((enum rt_counter)i), summary->counters[i]);
 	rt_json_put(json, object, "counters", part);
+	rt_json_int(json, object, "tree_peak_bytes", summary->tree_peak);
+	rt_json_int(json, object, "tree_end_bytes", summary->tree_end);
 	rt_json_write(json, object);
 }

@@ -680,8 +680,10 @@ static int rt_report_make(struct rt_report *report, const struct rt_summary *sum
 
 	if (err)
 		return err;
-	fprintf(report->out, rt_pick(report, "\n内存汇总: %s, %zu 个进程\n\n", "\nRAM summary: %s, processes: %zu\n\n"),
+	fprintf(report->out, rt_pick(report, "\n内存汇总: %s, %zu 个进程\n", "\nRAM summary: %s, processes: %zu\n"),
 		rt_time_format(summary->duration_ns).text, summary->n_procs);
+	fprintf(report->out, rt_pick(report, "所有进程合计: 峰值 %s, 结束时 %s\n\n", "all processes together: peak %s, at the end %s\n\n"),
+		rt_plain(summary->tree_peak).text, rt_plain(summary->tree_end).text);
 	for (i = 0; i < summary->n_procs; i++) {
 		if (!fold.hidden[i])
 			rt_put_proc(report, &summary->procs[i]);

@@ -165,6 +165,9 @@ struct rt_summary {
 	size_t n_procs;
 	const struct rt_not_hit_view *not_hit;
 	size_t n_not_hit;
+	/* RSS of all followed processes together, a page that several share counted in each: at most at one time, and when the run ended. The order is that of
+	 * the runs' begins: what two processes do within one run's length (80 ms as a rule, a second at most) may count in the wrong order. */
+	int64_t tree_peak, tree_end;
 	int64_t unaccounted; /* sum of absolute values */
 	uint64_t lost_records, lost_stacks; /* from the kernel's counters and malformed or late records */
 	/* came after the window within which records are sorted; their charge counts, its phase may be wrong */
