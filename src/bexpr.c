@@ -405,7 +405,7 @@ static enum rt_btruth rt_bcompare(const struct rt_bexpr *expr, const struct rt_b
 	const struct rt_bterm *term = &node->term;
 
 	if (term->diff) {
-		if (!world->n_old || rt_bjudge_pairs(&judge))
+		if (world->n_old && rt_bjudge_pairs(&judge))
 			return RT_BT_UNKNOWN;
 	} else if (term->what & (RT_BW_PROC | RT_BW_PHASE)) {
 		rt_bjudge_procs(&judge);
@@ -423,7 +423,7 @@ static enum rt_btruth rt_bcompare(const struct rt_bexpr *expr, const struct rt_b
 			rt_bput_value(detail, node, judge.value, judge.base);
 			fputs(judge.where, detail);
 		} else {
-			fputs(term->what == RT_BW_PHASE ? " never ran" : " never came", detail);
+			fputs(term->diff && !world->n_old ? ": nothing to compare with" : term->what == RT_BW_PHASE ? ": it never ran" : ": no such process", detail);
 		}
 	}
 	return judge.true_ones ? RT_BT_TRUE : judge.seen ? RT_BT_FALSE : RT_BT_UNKNOWN;
@@ -465,7 +465,7 @@ enum rt_btruth rt_bexpr_judge(const struct rt_bexpr *expr, const struct rt_bworl
 	return truth[expr->n];
 }
 
-bool rt_bexpr_certain(const struct rt_bexpr *expr, const struct rt_proc_view *proc, const struct rt_phase_view *phase, int64_t tree_peak)
+bool rt_bexpr_exceeded(const struct rt_bexpr *expr, const struct rt_proc_view *proc, const struct rt_phase_view *phase, int64_t tree_peak)
 {
 	const struct rt_bnode *node = &expr->node[0];
 	const struct rt_bterm *term = &node->term;

@@ -70,10 +70,10 @@ struct rt_bworld {
 enum rt_btruth rt_bexpr_judge(const struct rt_bexpr *expr, const struct rt_bworld *world, FILE *detail);
 
 /*
- * Is it broken for good while the run still goes on? Only of a single comparison of a highest value by > or >=, which no later event can make untrue.
- * `phase` (NULL: none) has just ended in `proc`; `tree_peak` is the highest sum so far.
+ * Is it broken already, while the run goes on? Told only of a single comparison of a peak by > or >=, which no later change of memory makes untrue; the process
+ * may still get another name, by which it is judged at the end. `phase` (NULL: none) has just ended in `proc`; `tree_peak` is the highest sum so far.
  */
-bool rt_bexpr_certain(const struct rt_bexpr *expr, const struct rt_proc_view *proc, const struct rt_phase_view *phase, int64_t tree_peak);
+bool rt_bexpr_exceeded(const struct rt_bexpr *expr, const struct rt_proc_view *proc, const struct rt_phase_view *phase, int64_t tree_peak);
 
 /* Does `name` match the pattern (* any characters, ? one, all else itself)? Takes at most length x length steps. */
 bool rt_bexpr_glob(const char *pattern, const char *name);

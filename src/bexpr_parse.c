@@ -186,17 +186,18 @@ static bool rt_btake(struct rt_bparser *p, enum rt_btoken_kind kind, const char 
 /* "expected ..., found ...". */
 static void rt_bexpected(struct rt_bparser *p, const char *what)
 {
-	char found[64];
-	size_t len = p->at.len < 40 ? p->at.len : 40;
+	size_t begin = p->at.begin - (p->at.kind == RT_TK_NAME); /* with its quote */
+	char found[RT_BEXPR_NAME + 64];
 	char *safe;
 
-	memcpy(found, p->text + p->at.begin, len);
-	found[len] = '\0';
+	snprintf(found, sizeof(found), "%.*s", p->at.end - begin < sizeof(found) ? (int)(p->at.end - begin) : (int)sizeof(found) - 1, p->text + begin);
 	safe = rt_text_escape(found, 40);
 	if (p->at.kind == RT_TK_END)
-		rt_bfail(p, p->at.begin, "expected %s, found the end", what);
+		rt_bfail(p, begin, "expected %s, found the end", what);
+	else if (p->at.kind == RT_TK_NAME)
+		rt_bfail(p, begin, "expected %s, found %s", what, safe ? safe : "?");
 	else
-		rt_bfail(p, p->at.begin, "expected %s, found '%s'", what, safe ? safe : "?");
+		rt_bfail(p, begin, "expected %s, found '%s'", what, safe ? safe : "?");
 	free(safe);
 }
 
@@ -264,7 +265,7 @@ static bool rt_bread_subject(struct rt_bparser *p, struct rt_bterm *term)
 	if (rt_btake(p, RT_TK_WORD, "phase")) {
 		term->what = RT_BW_PHASE;
 		some = rt_bexpect(p, "(", "( after phase");
-		term->phase_at = p->at.begin;
+		term->phase_at = p->at.begin - (p->at.kind == RT_TK_NAME);
 		some = some && rt_bread_name(p, term->phase, "the id of a phase in quotes") && rt_bexpect(p, ")", ")") && rt_bexpect(p, ".", ". and a field");
 	}
 	return some && !p->failed;

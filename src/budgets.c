@@ -101,7 +101,8 @@ int rt_budgets_add(struct rt_budgets *budgets, const char *name, const char *tex
 struct rt_budget_reader {
 	yaml_parser_t parser;
 	yaml_event_t event;
-	const char *path;
+	const char *path, *text;
+	size_t len;
 	char **error;
 };
 
@@ -114,11 +115,21 @@ static size_t rt_budget_line(const struct rt_budget_reader *r)
 
 static int rt_budget_next(struct rt_budget_reader *r)
 {
+	const yaml_parser_t *p = &r->parser;
+	size_t line = p->problem_mark.line + 1;
+
 	yaml_event_delete(&r->event);
-	if (!yaml_parser_parse(&r->parser, &r->event))
-		return rt_budget_error(r->error, "%s:%zu: not valid YAML: %s%s%s", r->path, r->parser.problem_mark.line + 1,
-				       r->parser.problem ? r->parser.problem : "unknown error", r->parser.context ? ", " : "",
-				       r->parser.context ? r->parser.context : "");
+	if (!yaml_parser_parse(&r->parser, &r->event)) {
+		if (p->error == YAML_MEMORY_ERROR)
+			return rt_budget_no_memory(r->error);
+		if (p->error == YAML_READER_ERROR) { /* which knows only the byte */
+			line = 1;
+			for (size_t i = 0; i < r->len && i < p->problem_offset; i++)
+				line += r->text[i] == '\n';
+		}
+		return rt_budget_error(r->error, "%s:%zu: not valid YAML: %s%s%s", r->path, line, p->problem ? p->problem : "unknown error",
+				       p->context ? ", " : "", p->context ? p->context : "");
+	}
 	if (r->event.type == YAML_ALIAS_EVENT)
 		return rt_budget_error(r->error, "%s:%zu: aliases (*name) have no place in a budget file: write the value out", r->path, rt_budget_line(r));
 	return 0;
@@ -225,7 +236,7 @@ static int rt_budget_list(struct rt_budget_reader *r, struct rt_budgets *budgets
 
 int rt_budgets_parse(struct rt_budgets *budgets, const char *path, const char *text, size_t len, char **error)
 {
-	struct rt_budget_reader r = {.path = path, .error = error};
+	struct rt_budget_reader r = {.path = path, .text = text, .len = len, .error = error};
 	int err;
 
 	if (!yaml_parser_initialize(&r.parser))

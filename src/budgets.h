@@ -21,7 +21,7 @@
 struct rt_budget {
 	char *name, *text; /* what it is called; its expression */
 	char *note;	   /* NULL: none */
-	char *origin;	   /* "--fail-if", or FILE:LINE */
+	char *origin;	   /* the option with its value, or FILE:LINE */
 	struct rt_bexpr *expr;
 	enum rt_btruth truth; /* once judged */
 	char *detail;	      /* what decided; NULL: not judged yet */

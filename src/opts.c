@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bexpr.h"
 #include "taglog.h"
 #include "units.h"
 
@@ -27,6 +28,9 @@ enum rt_opt_key {
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
 	RT_OPT_WAIT,
+	RT_OPT_FAIL_IF,
+	RT_OPT_BUDGET,
+	RT_OPT_JUNIT,
 	RT_OPT_FORMAT, /* and what follows: + enum rt_format_id */
 	RT_OPT_FORMAT_LAST = RT_OPT_FORMAT + RT_FORMATS - 1,
 };
@@ -61,12 +65,18 @@ static const struct argp_option rt_options[] = {
 	{"no-mappings", RT_OPT_NO_MAPPINGS, NULL, 0,
 	 "Do not tell growth apart by mapping (file, heap, stack, anonymous, shared)", 3},
 	{"strict", RT_OPT_STRICT, NULL, 0, "Exit status 6 when anything was lost or left unaccounted", 3},
-	{NULL, 0, NULL, 0, "Messages:", 4},
-	{"verbose", 'v', NULL, 0, "More messages on standard error", 4},
-	{"quiet", 'q', NULL, 0, "Only errors on standard error", 4},
-	{"version", 'V', NULL, 0, "Print the version", 4},
-	{"help", 'h', NULL, 0, "Print this help", 4},
-	{"usage", RT_OPT_USAGE, NULL, OPTION_HIDDEN, "Print a short usage message", 4},
+	{NULL, 0, NULL, 0, "Budgets:", 4},
+	{"fail-if", RT_OPT_FAIL_IF, "EXPR", 0,
+	 "Exit status 7 when EXPR is true at the end: 'phase(\"load_weights\").peak > 40G', 'role(\"Worker*\").phase(\"runner_init\").anon > 2G', "
+	 "'tree.peak > 60G or lost.records > 0'; may be given several times", 4},
+	{"budget", RT_OPT_BUDGET, "FILE", 0, "The same for all budgets of a YAML file, a list of {name, expr, note}; may be given several times", 4},
+	{"junit", RT_OPT_JUNIT, "FILE", 0, "Write the budgets' outcome as JUnit XML to FILE", 4},
+	{NULL, 0, NULL, 0, "Messages:", 5},
+	{"verbose", 'v', NULL, 0, "More messages on standard error", 5},
+	{"quiet", 'q', NULL, 0, "Only errors on standard error", 5},
+	{"version", 'V', NULL, 0, "Print the version", 5},
+	{"help", 'h', NULL, 0, "Print this help", 5},
+	{"usage", RT_OPT_USAGE, NULL, OPTION_HIDDEN, "Print a short usage message", 5},
 	{NULL, 0, NULL, 0, NULL, 0},
 };
 
@@ -77,7 +87,7 @@ static const char rt_opts_doc[] =
 	"a log line at the beginning and end of each phase, then a summary."
 	"\v"
 	"Exit status: 0 good; 1 error; 2 usage; 3 no such target, or not one that can be traced; 4 privilege missing; "
-	"5 kernel feature missing; 6 incomplete under --strict; with -- COMMAND the command's own status (128+N for "
+	"5 kernel feature missing; 6 incomplete under --strict; 7 a budget is broken; with -- COMMAND the command's own status (128+N for "
 	"signal N) once it ran.\n\n"
 	"'" RT_NAME " doctor' says what this kernel, these privileges and a process allow.\n\n"
 	"Example: sudo " RT_NAME " -p \"$(pgrep -of 'vllm serve')\"";
@@ -268,6 +278,55 @@ static error_t rt_opts_python_entry(struct rt_opts_state *state, const char *tex
 	return 0;
 }
 
+/* Adds to a list whose texts are argv's. */
+static error_t rt_opts_add(struct rt_opts_state *state, const char ***list, size_t *n, const char *text)
+{
+	const char **more = reallocarray(*list, *n + 1, sizeof(*more));
+
+	if (!more) {
+		fprintf(state->err, RT_NAME ": out of memory reading the command line; free some and try again\n");
+		state->status = 1;
+		return ENOMEM;
+	}
+	*list = more;
+	more[(*n)++] = text;
+	return 0;
+}
+
+static error_t rt_opts_fail_if(struct rt_opts_state *state, const char *text)
+{
+	struct rt_bexpr_error wrong;
+	struct rt_bexpr *expr = rt_bexpr_parse(text, &wrong);
+	char *safe;
+	error_t err;
+
+	if (expr || !wrong.column) {
+		rt_bexpr_free(expr);
+		return rt_opts_add(state, &state->opts.fail_if, &state->opts.n_fail_if, text);
+	}
+	safe = rt_text_escape(text, 200);
+	err = rt_opts_refuse(state, "--fail-if '%s': column %zu: %s", safe ? safe : "?", wrong.column, wrong.text);
+	free(safe);
+	return err;
+}
+
+/* --fail-if, --budget, --junit. */
+static error_t rt_opts_budget(struct rt_opts_state *state, int key, const char *text)
+{
+	const char *file = NULL;
+	error_t err;
+
+	if (key == RT_OPT_FAIL_IF)
+		return rt_opts_fail_if(state, text);
+	if (key == RT_OPT_JUNIT) {
+		if (!strcmp(text, "-"))
+			return rt_opts_refuse_value(state, "--junit", text, "the name of a file; standard output has the log");
+		return rt_opts_text(state, "--junit", text, "the name of a file", &state->opts.junit);
+	}
+	err = rt_opts_text(state, "--budget", text, "the name of a YAML file", &file);
+	return err ? err : rt_opts_add(state, &state->opts.budgets, &state->opts.n_budgets, file);
+}
+
 /* ---- the whole ---- */
 
 /* Writes a file of its own: standard output is the log's. */
@@ -283,13 +342,15 @@ static error_t rt_opts_format(struct rt_opts_state *state, enum rt_format_id id,
 /* Of all files that are written, no two are one. */
 static error_t rt_opts_check_files(struct rt_opts_state *state)
 {
-	const char *file[RT_FORMATS + 2] = {state->opts.output, state->opts.json}, *option[RT_FORMATS + 2] = {"-o/--output", "-j/--json"};
+	enum { OWN = 3 };
+	const char *file[RT_FORMATS + OWN] = {state->opts.output, state->opts.json, state->opts.junit};
+	const char *option[RT_FORMATS + OWN] = {"-o/--output", "-j/--json", "--junit"};
 
 	for (int id = 0; id < RT_FORMATS; id++) {
-		file[2 + id] = state->opts.format_file[id];
-		option[2 + id] = rt_format_get((enum rt_format_id)id)->option;
+		file[OWN + id] = state->opts.format_file[id];
+		option[OWN + id] = rt_format_get((enum rt_format_id)id)->option;
 	}
-	for (size_t i = 0; i < RT_FORMATS + 2; i++) {
+	for (size_t i = 0; i < RT_FORMATS + OWN; i++) {
 		for (size_t k = 0; file[i] && k < i; k++) {
 			if (file[k] && !strcmp(file[i], file[k]))
 				return rt_opts_refuse(state, "%s and %s both write to '%s'; give two different files", option[k], option[i], file[i]);
@@ -321,6 +382,8 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 		opts->output = NULL;
 	else if (!opts->output && opts->json && !strcmp(opts->json, "-"))
 		opts->log_to_stderr = true;
+	if (opts->junit && !opts->n_fail_if && !opts->n_budgets)
+		return rt_opts_refuse(state, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
 	if (opts->json_growth && !opts->json)
 		return rt_opts_refuse(state, "--json-growth needs -j/--json; give -j FILE, "
 					     "or -j - for standard output");
@@ -433,6 +496,10 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 	case ARGP_KEY_END:
 		state->separator = argp->quoted;
 		return state->opts.shown ? 0 : rt_opts_check(state);
+	case RT_OPT_FAIL_IF:
+	case RT_OPT_BUDGET:
+	case RT_OPT_JUNIT:
+		return rt_opts_budget(state, key, arg);
 	case RT_OPT_FORMAT ... RT_OPT_FORMAT_LAST:
 		return rt_opts_format(state, (enum rt_format_id)(key - RT_OPT_FORMAT), arg);
 	default:
@@ -464,6 +531,8 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 void rt_opts_free(struct rt_opts *opts)
 {
 	free(opts->pids);
+	free(opts->fail_if);
+	free(opts->budgets);
 	*opts = (struct rt_opts){0};
 }
 

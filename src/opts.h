@@ -54,6 +54,11 @@ struct rt_opts {
 	enum rt_python_entry python_entry;
 	bool mappings; /* growth told apart by mapping */
 	bool strict;
+	const char **fail_if; /* expressions, checked for form; owned, the texts are argv's */
+	size_t n_fail_if;
+	const char **budgets; /* files; the same */
+	size_t n_budgets;
+	const char *junit; /* NULL: not wanted */
 	enum rt_color color;
 	int verbosity; /* -1: quiet, 0, 1 and more: the number of -v */
 };

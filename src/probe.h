@@ -27,6 +27,7 @@ enum rt_status { /* exit statuses of the tool */
 	RT_NO_PRIVILEGE = 4,
 	RT_NO_FEATURE = 5,
 	RT_INCOMPLETE = 6,
+	RT_OVER_BUDGET = 7,
 };
 
 struct rt_probe;

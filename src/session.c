@@ -33,6 +33,7 @@
 #include "probe.h"
 #include "procfs.h"
 #include "rt_config.h"
+#include "verdict.h"
 #include "wait.h"
 #include "watch.h"
 
@@ -56,6 +57,7 @@ struct session {
 	struct rt_entrywatch *entries; /* NULL: calls are not watched */
 	struct rt_holdings *holdings;
 	struct rt_outputs outputs;
+	struct rt_verdict *verdict; /* NULL: no budgets */
 	struct rt_launch launch;
 	struct rt_wait *wait;	   /* NULL: nothing is waited for, or what came before the match is over */
 	uint32_t waited_pid;	   /* 0: it has not come yet */
@@ -438,6 +440,8 @@ static int begin(struct session *s)
 		return RT_ERROR;
 	status = rt_outputs_begin(&s->outputs, s->opts, s->account, (int64_t)(wall - mono));
 	if (!status)
+		status = rt_verdict_follow(s->verdict, s->account);
+	if (!status)
 		status = rt_probe_attach(s->probe);
 	if (status)
 		return status;
@@ -595,6 +599,7 @@ static int finish(struct session *s)
 	struct rt_self_cost self;
 	uint64_t counters[RT_COUNTERS];
 	const struct rt_summary *summary;
+	struct rt_bworld world = {.profile = s->profile};
 	struct rusage usage;
 	int status;
 
@@ -627,13 +632,14 @@ static int finish(struct session *s)
 		return RT_ERROR;
 	}
 	status = rt_outputs_finish(&s->outputs, summary, &self);
+	world.summary = summary;
 	if (!status && s->opts->strict && (summary->lost_records || summary->lost_stacks || summary->unaccounted)) {
 		rt_log_error("--strict: incomplete: %llu records and %llu stacks lost, %lld bytes unaccounted",
 			     (unsigned long long)summary->lost_records, (unsigned long long)summary->lost_stacks,
 			     (long long)summary->unaccounted);
-		return RT_INCOMPLETE;
+		status = RT_INCOMPLETE;
 	}
-	return status;
+	return rt_verdict_end(s->verdict, &world, status);
 }
 
 /* The wait is over, and nothing has come. */
@@ -674,6 +680,7 @@ static void tear_down(struct session *s)
 	rt_holdings_free(s->holdings);
 	rt_account_free(s->account);
 	rt_outputs_close(&s->outputs);
+	rt_verdict_free(s->verdict);
 	rt_profile_free(s->profile);
 	if (s->epoll_fd >= 0)
 		close(s->epoll_fd);
@@ -681,6 +688,24 @@ static void tear_down(struct session *s)
 		close(s->signal_fd);
 	if (s->timer_fd >= 0)
 		close(s->timer_fd);
+}
+
+/* Budgets are read, and fit the profile, before anything is attached. */
+static int read_budgets(struct session *s)
+{
+	const struct rt_opts *o = s->opts;
+	struct rt_verdict_config config = {
+		.fail_if = o->fail_if,
+		.n_fail_if = o->n_fail_if,
+		.files = o->budgets,
+		.n_files = o->n_budgets,
+		.junit = o->junit,
+		.suite = "ramtrack-bpf",
+		.strict = o->strict,
+	};
+	int status = rt_verdict_open(&config, &s->verdict);
+
+	return status ? status : rt_verdict_check(s->verdict, s->profile);
 }
 
 int rt_session_run(const struct rt_opts *opts)
@@ -703,6 +728,11 @@ int rt_session_run(const struct rt_opts *opts)
 	s.profile = rt_precheck_profile(opts->profile);
 	if (!s.profile)
 		return RT_ERROR;
+	status = read_budgets(&s);
+	if (status) {
+		tear_down(&s);
+		return status;
+	}
 	if (own_switch() == 0)
 		rt_log_notice("VLLM_ENABLE_RAM_TRACKING=0 in ramtrack-bpf's own environment: no phase of any process is shown");
 	status = rt_outputs_open(&s.outputs, opts);

@@ -296,6 +296,36 @@ static bool has_word(const char *text, const char *front, const char *name, size
 }
 
 /* Every long option that the help lists is an item of the manual page, and the other way round. */
+static void test_budgets(void **state)
+{
+	struct result r;
+
+	(void)state;
+	PARSE(&r, "-p", "1", "--fail-if", "tree.peak > 1G", "--budget", "a.yaml", "--fail-if", "lost.records > 0", "--budget", "b.yaml", "--junit", "j.xml");
+	assert_int_equal(r.status, 0);
+	assert_int_equal(r.opts.n_fail_if, 2);
+	assert_string_equal(r.opts.fail_if[0], "tree.peak > 1G");
+	assert_string_equal(r.opts.fail_if[1], "lost.records > 0");
+	assert_int_equal(r.opts.n_budgets, 2);
+	assert_string_equal(r.opts.budgets[1], "b.yaml");
+	assert_string_equal(r.opts.junit, "j.xml");
+	drop(&r);
+	PARSE(&r, "-p", "1", "--fail-if", "tree.peak > 1G", "--fail-if", "tree.peak >\x1b");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	assert_non_null(strstr(r.err, "--fail-if 'tree.peak >\\x1b': column 12: expected a limit"));
+	drop(&r);
+	PARSE(&r, "-p", "1", "--budget", "");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	drop(&r);
+	PARSE(&r, "-p", "1", "--budget", "a.yaml", "--junit", "x", "-o", "x");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	assert_non_null(strstr(r.err, "both write to 'x'"));
+	drop(&r);
+	PARSE(&r, "-p", "1", "--junit", "x");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	drop(&r);
+}
+
 static void test_help_and_manual(void **state)
 {
 	char *manual = read_manual(), *name, *end;
@@ -405,7 +435,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_all), cmocka_unit_test(test_command),
 		cmocka_unit_test(test_streams), cmocka_unit_test(test_refused), cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_version), cmocka_unit_test(test_help_and_manual), cmocka_unit_test(test_color),
+		cmocka_unit_test(test_version), cmocka_unit_test(test_budgets),
+		cmocka_unit_test(test_help_and_manual), cmocka_unit_test(test_color),
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_times),
 	};
 
