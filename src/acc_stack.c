@@ -10,6 +10,9 @@
 
 #define RT_RESOLVE_MAX 1024 /* ancestors */
 
+#define RT_STACK_GAP "<frames left out>"
+#define RT_STACK_UNKNOWN "<unknown>"
+
 int rt_stacks_init(struct rt_stacks *stacks, struct rt_texts *texts, const struct rt_profile *profile, bool want_lines)
 {
 	stacks->texts = texts;
@@ -20,6 +23,10 @@ int rt_stacks_init(struct rt_stacks *stacks, struct rt_texts *texts, const struc
 	stacks->codes.want_tables = want_lines;
 	stacks->frame = want_lines ? calloc(RT_STACK_FRAMES, sizeof(*stacks->frame)) : NULL;
 	if (want_lines && !stacks->frame)
+		return -ENOMEM;
+	stacks->gap = rt_text_get(texts, RT_STACK_GAP, strlen(RT_STACK_GAP));
+	stacks->unknown = rt_text_get(texts, RT_STACK_UNKNOWN, strlen(RT_STACK_UNKNOWN));
+	if (!stacks->gap || !stacks->unknown)
 		return -ENOMEM;
 	return rt_matcher_init(&stacks->matcher);
 }
@@ -283,7 +290,7 @@ size_t rt_stacks_frames(struct rt_stacks *stacks, uint32_t node, const struct rt
 			};
 		} else if (at->code != RT_CODE_ROOT) {
 			stacks->frame[n++] = (struct rt_frame_view){
-				.function = at->code == RT_CODE_GAP ? "<frames left out>" : "<unknown>",
+				.function = at->code == RT_CODE_GAP ? RT_STACK_GAP : RT_STACK_UNKNOWN,
 				.file = "",
 			};
 		}
@@ -291,6 +298,44 @@ size_t rt_stacks_frames(struct rt_stacks *stacks, uint32_t node, const struct rt
 	}
 	*frames = stacks->frame;
 	return n;
+}
+
+static uint32_t rt_stacks_sum_step(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t parent, const struct rt_node *at)
+{
+	const struct rt_code *code = rt_codes_find(&stacks->codes, at->code);
+
+	if (code)
+		return rt_sum_frame(frames, parent, code->qualname, code->file, rt_code_line(code, at->instr));
+	if (at->code == RT_CODE_ROOT)
+		return parent;
+	return rt_sum_frame(frames, parent, at->code == RT_CODE_GAP ? stacks->gap : stacks->unknown, NULL, 0);
+}
+
+/* A node's number in the trie of sums is noted with it (+ 1), so that each node is worked out once. */
+uint32_t rt_stacks_sum_frame(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t node)
+{
+	uint32_t inside[RT_STACK_FRAMES], n = 0, frame = RT_SUM_ROOT, *note;
+
+	while (node && n < RT_STACK_FRAMES) {
+		const struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
+
+		note = rt_nodes_note(&stacks->nodes, node);
+		if (note && *note) {
+			frame = *note - 1;
+			break;
+		}
+		if (!at)
+			break;
+		inside[n++] = node;
+		node = at->parent;
+	}
+	while (n--) {
+		frame = rt_stacks_sum_step(stacks, frames, frame, rt_nodes_find(&stacks->nodes, inside[n]));
+		note = rt_nodes_note(&stacks->nodes, inside[n]);
+		if (note && frame != RT_SUM_OTHERS)
+			*note = frame + 1;
+	}
+	return frame;
 }
 
 static void rt_stacks_mark(void *ctx, const struct rt_node *node)
