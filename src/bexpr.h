@@ -48,7 +48,7 @@ enum rt_btruth {
 
 /* One process of several runs, aligned. */
 struct rt_bpair {
-	const struct rt_proc_summary *const *old; /* n_old; NULL: it was not there */
+	const struct rt_proc_summary **old; /* n_old; NULL: it was not there */
 	const struct rt_proc_summary *now;	  /* NULL: it is not there */
 	const char *name;
 };

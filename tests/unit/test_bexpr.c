@@ -202,7 +202,7 @@ static void test_compared(void **state)
 	};
 	static const struct rt_summary before = {.duration_ns = 20 * SEC, .procs = &old_worker, .n_procs = 1, .tree_peak = 1000 * MIB, .unaccounted = 0};
 	const struct rt_summary *const old[] = {&before};
-	const struct rt_proc_summary *const is_there[] = {&old_worker}, *const is_not[] = {NULL};
+	const struct rt_proc_summary *is_there[] = {&old_worker}, *is_not[] = {NULL};
 	const struct rt_bpair pairs[] = {{.old = is_there, .now = &procs[1], .name = "Worker_TP0"}, {.old = is_not, .now = &procs[2], .name = "Worker_TP1"}};
 
 	(void)state;
