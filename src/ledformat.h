@@ -34,7 +34,8 @@ enum rt_block_type {
 	RT_BLOCK_TEXTS = 4,  /* source texts, numbered from 0 on over the whole file: length, bytes */
 	RT_BLOCK_KEPT = 5,   /* which text an image sees under a name: image, text, length, name */
 	RT_BLOCK_BUILDS = 6, /* JSON: build ids of mapped files */
-	RT_BLOCK_END = 7,    /* JSON: how the run ended, counters, own cost; the last block */
+	RT_BLOCK_END = 7,    /* JSON: when the run ended, counters, own cost; the last block */
+	RT_BLOCK_PROFILE = 8, /* the phase profile: length of its path, path, text */
 };
 
 enum rt_block_flags {

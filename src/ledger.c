@@ -23,6 +23,8 @@ struct rt_ledger {
 	ZSTD_DCtx *zstd;
 	uint8_t *stored, *raw;
 	size_t stored_cap, raw_cap;
+	const uint8_t *last; /* what the last block that was read is; NULL: none */
+	uint64_t last_at;
 };
 
 /* `len` bytes at `at`, all of them. */
@@ -190,6 +192,9 @@ const uint8_t *rt_ledger_read(struct rt_ledger *l, const struct rt_block *block)
 	struct rt_block_head h;
 	size_t n;
 
+	if (l->last && l->last_at == block->at) /* several texts of one block in a row */
+		return l->last;
+	l->last = NULL;
 	/* The header once more: the file may be another one by now. */
 	if (!rt_ledger_pread(l, &h, sizeof(h), block->at) || h.stored != block->stored || h.raw != block->raw) {
 		rt_ledger_tear(l, block, "it cannot be read");
@@ -207,12 +212,13 @@ const uint8_t *rt_ledger_read(struct rt_ledger *l, const struct rt_block *block)
 		rt_ledger_tear(l, block, "a block is damaged (its checksum is another one)");
 		return NULL;
 	}
+	l->last_at = block->at;
 	if (!(h.flags & RT_BLOCK_ZSTD))
-		return l->stored;
+		return l->last = l->stored;
 	n = ZSTD_decompressDCtx(l->zstd, l->raw, h.raw, l->stored, h.stored);
 	if (ZSTD_isError(n) || n != h.raw) {
 		rt_ledger_tear(l, block, "a block does not decompress");
 		return NULL;
 	}
-	return l->raw;
+	return l->last = l->raw;
 }

@@ -125,7 +125,7 @@ size_t rt_pack_tail_len(const uint8_t *record, uint16_t type)
 	return 0;
 }
 
-static bool rt_pack_has_tail(uint16_t type)
+bool rt_pack_has_tail(uint16_t type)
 {
 	return type == RT_REC_CODE || type == RT_REC_META || type == RT_REC_MAP || type == RT_REC_OPENING;
 }

@@ -76,6 +76,9 @@ uint8_t *rt_pack_record(struct rt_pack *pack, uint8_t *at, const uint8_t *record
  * bytes follow, or, with RT_PACK_CONTENT in `first`, a number. Returns the size of the fixed part; 0: malformed. */
 size_t rt_unpack_record(struct rt_pack *pack, struct rt_unpack *from, uint8_t first, uint8_t *record, bool *has_tail);
 
+/* Do records of this type have a tail? */
+bool rt_pack_has_tail(uint16_t type);
+
 /* Length of the tail that the fixed part of a record tells of. */
 size_t rt_pack_tail_len(const uint8_t *record, uint16_t type);
 
