@@ -109,8 +109,8 @@ static void rt_change_thread(struct rt_account *account, struct rt_change *chang
 static int rt_pass_line_before(struct rt_account *account, const struct rt_stack_part *old, size_t n, const struct rt_stack_part *frame)
 {
 	for (size_t i = 0; i < n; i++) {
-		/* A caller's stack that was sent again has another number. */
-		if (old[i].code == frame->code && rt_stacks_same(&account->stacks, old[i].parent, frame->parent))
+		/* What was sent again has another number: a stack that was evicted, all code objects in a vfork child on its parent's thread. */
+		if (rt_code_same(old[i].code, frame->code) && rt_stacks_same(&account->stacks, old[i].parent, frame->parent))
 			return old[i].line;
 	}
 	return 0;
