@@ -29,11 +29,11 @@ WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
 ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
 	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
 BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
-LIBS     := -lbpf -lelf -lz -lyaml -ljansson -lm
+LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += verdict wholefile entrywatch kfeat hostinfo precheck doctor doctarget
+EDGES    += verdict wholefile entrywatch kfeat hostinfo precheck doctor doctarget recording reportcmd
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -103,7 +103,7 @@ clean:
 
 # ---- what a fresh Debian needs ----
 
-DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev gcc g++ libc6-dev pkg-config python3
+DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libzstd-dev gcc g++ libc6-dev pkg-config python3
 TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev python3-venv util-linux procps
 VMDEPS   := qemu-system-x86 busybox-static cpio xz-utils zstd
 

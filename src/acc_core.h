@@ -34,6 +34,7 @@ struct rt_account {
 	struct rt_account_config config;
 	struct rt_sink sink[RT_SINKS];
 	size_t n_sinks;
+	struct rt_account_tap tap;
 	struct rt_texts texts;
 	struct rt_stacks stacks;
 	struct rt_order order;

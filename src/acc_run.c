@@ -106,10 +106,11 @@ static void rt_change_thread(struct rt_account *account, struct rt_change *chang
 }
 
 /* Where the thread's last stack had the same call of this function: its line, 0 if it was not on it. */
-static int rt_pass_line_before(const struct rt_stack_part *old, size_t n, const struct rt_stack_part *frame)
+static int rt_pass_line_before(struct rt_account *account, const struct rt_stack_part *old, size_t n, const struct rt_stack_part *frame)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (old[i].parent == frame->parent && old[i].code == frame->code)
+		/* What was sent again has another number: a stack that was evicted, all code objects in a vfork child on its parent's thread. */
+		if (rt_code_same(old[i].code, frame->code) && rt_stacks_same(&account->stacks, old[i].parent, frame->parent))
 			return old[i].line;
 	}
 	return 0;
@@ -134,7 +135,7 @@ static void rt_change_passed(struct rt_account *account, struct rt_change *chang
 		return; /* another generation of the trie: not to be compared */
 	while (n-- > 0) { /* outermost first */
 		const struct rt_match *match = new[n].code->match;
-		int before = rt_pass_line_before(old, n_old, &new[n]);
+		int before = rt_pass_line_before(account, old, n_old, &new[n]);
 
 		for (size_t i = 0; new[n].line > 0 && i < match->n_part; i++) {
 			const struct rt_line_range *lines = &match->part[i].lines;

@@ -61,6 +61,11 @@ static uint64_t rt_stacks_anchor(struct rt_stacks *stacks, uint32_t id)
 	return hash;
 }
 
+bool rt_stacks_same(struct rt_stacks *stacks, uint32_t a, uint32_t b)
+{
+	return a == b || rt_stacks_anchor(stacks, a) == rt_stacks_anchor(stacks, b);
+}
+
 /* The path of a node whose parent has `path`. */
 static uint32_t rt_stacks_extend(struct rt_stacks *stacks, uint32_t parent, uint32_t code_id, uint32_t instr,
 				 uint32_t path)

@@ -36,6 +36,9 @@ int rt_stacks_node(struct rt_stacks *stacks, const struct rt_rec_node *rec);
 /* Phase path of a node, RT_PATH_UNKNOWN if it cannot be told. */
 uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t node);
 
+/* Are two nodes the same stack by content? */
+bool rt_stacks_same(struct rt_stacks *stacks, uint32_t a, uint32_t b);
+
 /* How many elements of the node's path were there before its innermost frame was called. */
 uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "acc_span.h"
+#include "ledpack.h" /* RT_RECORD_MAX */
 
 /* Least size of each kind of record. */
 static const size_t rt_record_size[] = {
@@ -17,8 +18,6 @@ static const size_t rt_record_size[] = {
 	[RT_REC_MAP] = sizeof(struct rt_rec_map),
 	[RT_REC_OPENING] = sizeof(struct rt_rec_opening),
 };
-
-#define RT_RECORD_MAX (128u << 10) /* bytes of the longest record that is taken */
 
 static int rt_account_init(struct rt_account *account)
 {
@@ -250,13 +249,39 @@ int rt_account_record(struct rt_account *account, const void *record, size_t siz
 
 	if (err)
 		account->lost_records++;
+	if (account->tap.on_record)
+		account->tap.on_record(account->tap.ctx, record, size);
 	return err;
+}
+
+void rt_account_set_tap(struct rt_account *account, const struct rt_account_tap *tap)
+{
+	account->tap = tap ? *tap : (struct rt_account_tap){ 0 };
+}
+
+void rt_account_walk(struct rt_account *account, uint32_t node, bool (*each)(void *ctx, uint32_t node, uint32_t code, const char *file), void *ctx)
+{
+	while (node) { /* a parent's number is smaller: it ends */
+		const struct rt_node *at = rt_nodes_find(&account->stacks.nodes, node);
+		const struct rt_code *code = at ? rt_codes_find(&account->stacks.codes, at->code) : NULL;
+
+		if (!at || !each(ctx, node, at->code, code ? code->file->s : NULL))
+			return;
+		node = at->parent;
+	}
+}
+
+uint32_t rt_account_pid(const struct rt_account *account, uint32_t image)
+{
+	return (uint32_t)(uintptr_t)rt_map_get(&account->pids, image);
 }
 
 void rt_account_advance(struct rt_account *account, uint64_t now_ns)
 {
 	if (now_ns >= account->config.window_ns)
 		rt_account_release(account, now_ns - account->config.window_ns);
+	if (account->tap.on_advance)
+		account->tap.on_advance(account->tap.ctx, now_ns);
 }
 
 const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t now_ns,
@@ -292,6 +317,8 @@ void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code)
 			rt_path_mark(&account->stacks.paths, span->path);
 	}
 	rt_stacks_forget(&account->stacks, node, code);
+	if (account->tap.on_forget)
+		account->tap.on_forget(account->tap.ctx, node, code);
 }
 
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes)

@@ -6,6 +6,7 @@
 #include "doctor.h"
 #include "log.h"
 #include "opts.h"
+#include "reportcmd.h"
 #include "session.h"
 
 int main(int argc, char **argv)
@@ -21,7 +22,7 @@ int main(int argc, char **argv)
 		return status;
 	if (!opts.shown) {
 		rt_log_set_level(opts.verbosity);
-		status = rt_session_run(&opts);
+		status = opts.what == RT_COMMAND_REPORT ? rt_reportcmd_run(&opts) : rt_session_run(&opts);
 	}
 	rt_opts_free(&opts);
 	return status;

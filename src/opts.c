@@ -31,6 +31,7 @@ enum rt_opt_key {
 	RT_OPT_FAIL_IF,
 	RT_OPT_BUDGET,
 	RT_OPT_JUNIT,
+	RT_OPT_RECORD,
 	RT_OPT_FORMAT, /* and what follows: + enum rt_format_id */
 	RT_OPT_FORMAT_LAST = RT_OPT_FORMAT + RT_FORMATS - 1,
 };
@@ -47,6 +48,7 @@ static const struct argp_option rt_options[] = {
 	{"output", 'o', "FILE", 0, "The tagged log goes to FILE instead of standard output", 2},
 	{"json", 'j', "FILE", 0, "Write NDJSON records to FILE, - for standard output", 2},
 	{"json-growth", RT_OPT_JSON_GROWTH, NULL, 0, "NDJSON: also every change with its stack", 2},
+	{"record", RT_OPT_RECORD, "FILE", 0, "Keep the ledger in FILE as well, for `" RT_NAME " report'", 2},
 	{"lang", RT_OPT_LANG, "zh|en", 0, "Language of the log and of the labels (default: zh)", 2},
 	{"tag", RT_OPT_TAG, "TEXT", 0,
 	 "Text of the tag that ends each line; empty: no tag (default: " RT_TAG_DEFAULT ")", 2},
@@ -80,7 +82,7 @@ static const struct argp_option rt_options[] = {
 	{NULL, 0, NULL, 0, NULL, 0},
 };
 
-static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\ndoctor [-p PID] [--json]";
+static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\nrecord [-o FILE] -p PID | -- COMMAND [ARG...] | --wait REGEX\nreport [FILE...]\ndoctor [-p PID] [--json]";
 
 static const char rt_opts_doc[] =
 	"Charges every change of RSS of a starting Python program (vLLM by default) to the phase that caused it: "
@@ -89,6 +91,8 @@ static const char rt_opts_doc[] =
 	"Exit status: 0 good; 1 error; 2 usage; 3 no such target, or not one that can be traced; 4 privilege missing; "
 	"5 kernel feature missing; 6 incomplete under --strict; 7 a budget is broken; with -- COMMAND the command's own status (128+N for "
 	"signal N) once it ran.\n\n"
+	"'" RT_NAME " record' keeps what it sees in a ledger (-o FILE; default: " RT_LEDGER_DEFAULT "), from which '" RT_NAME " report' makes the same log, summary and NDJSON, "
+	"with -P also by another profile.\n\n"
 	"'" RT_NAME " doctor' says what this kernel, these privileges and a process allow.\n\n"
 	"Example: sudo " RT_NAME " -p \"$(pgrep -of 'vllm serve')\"";
 
@@ -327,6 +331,63 @@ static error_t rt_opts_budget(struct rt_opts_state *state, int key, const char *
 	return err ? err : rt_opts_add(state, &state->opts.budgets, &state->opts.n_budgets, file);
 }
 
+/* ---- commands ---- */
+
+static const struct rt_opts_word rt_commands[] = {{"record", RT_COMMAND_RECORD}, {"report", RT_COMMAND_REPORT}, {NULL, 0}};
+
+/* The target is in the ledger, and how it was looked at too. */
+static bool rt_opts_is_live(int key)
+{
+	static const int live[] = {'p', 'd', RT_OPT_WAIT, RT_OPT_NO_FOLLOW, RT_OPT_SAMPLE_HZ, RT_OPT_PYTHON_ENTRY, RT_OPT_MM_SOURCE, RT_OPT_RECORD};
+
+	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++) {
+		if (live[i] == key)
+			return true;
+	}
+	return false;
+}
+
+static error_t rt_opts_refuse_live(struct rt_opts_state *state, int key)
+{
+	const struct argp_option *option = rt_options;
+
+	while (option->key != key)
+		option++;
+	return rt_opts_refuse(state, "--%s is for a live run; report reads ledgers: " RT_NAME " report [OPTIONS] FILE...", option->name);
+}
+
+static error_t rt_opts_check_report(struct rt_opts_state *state)
+{
+	struct rt_opts *opts = &state->opts;
+
+	if (!opts->n_ledgers)
+		opts->ledger[opts->n_ledgers++] = RT_LEDGER_DEFAULT;
+	if (opts->n_ledgers > 1 && (opts->output || opts->json))
+		return rt_opts_refuse(state, "%s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report",
+				      opts->output ? "-o/--output" : "-j/--json", opts->n_ledgers);
+	return 0;
+}
+
+static error_t rt_opts_check_record(struct rt_opts_state *state)
+{
+	struct rt_opts *opts = &state->opts;
+
+	if (opts->what == RT_COMMAND_RECORD) {
+		if (opts->record)
+			return rt_opts_refuse(state, "record writes one ledger; give its name with -o, not with --record");
+		opts->record = opts->output ? opts->output : RT_LEDGER_DEFAULT;
+		opts->output = NULL;
+		opts->no_log = true;
+	}
+	if (!opts->record)
+		return 0;
+	if (!strcmp(opts->record, "-"))
+		return rt_opts_refuse(state, "a ledger cannot go to standard output; give a file");
+	if ((opts->output && !strcmp(opts->record, opts->output)) || (opts->json && !strcmp(opts->record, opts->json)))
+		return rt_opts_refuse(state, "the ledger and another output both write to '%s'; give two different files", opts->record);
+	return 0;
+}
+
 /* ---- the whole ---- */
 
 /* Writes a file of its own: standard output is the log's. */
@@ -364,10 +425,12 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 {
 	struct rt_opts *opts = &state->opts;
 
-	if (state->separator && !opts->command)
+	if (state->separator && !opts->command && opts->what != RT_COMMAND_REPORT)
 		return rt_opts_refuse(state, "nothing stands after --; give -- COMMAND [ARG...], "
 					     "or -p PID for a running process");
-	if (!opts->n_pids && !opts->command && !opts->wait)
+	if (opts->what == RT_COMMAND_REPORT ? rt_opts_check_report(state) : rt_opts_check_record(state))
+		return EINVAL;
+	if (opts->what != RT_COMMAND_REPORT && !opts->n_pids && !opts->command && !opts->wait)
 		return rt_opts_refuse(state, "no target; give -p PID for a running process, "
 					     "-- COMMAND [ARG...] to start one, or --wait REGEX for one to come");
 	if (opts->wait && (opts->n_pids || opts->command))
@@ -395,6 +458,14 @@ static error_t rt_opts_argument(struct rt_opts_state *state, struct argp_state *
 	char *safe;
 	error_t err;
 
+	if (state->opts.what == RT_COMMAND_REPORT) {
+		if (state->opts.n_ledgers == RT_LEDGERS_MAX)
+			return rt_opts_refuse(state, "more than %d ledgers; give fewer at a time", RT_LEDGERS_MAX);
+		if (!*arg)
+			return rt_opts_refuse_value(state, "report", arg, "the name of a ledger");
+		state->opts.ledger[state->opts.n_ledgers++] = arg;
+		return 0;
+	}
 	if (argp->quoted && argp->next > argp->quoted) {
 		/* All the rest is the command's, whatever it looks like. */
 		state->opts.command = &argp->argv[argp->next - 1];
@@ -454,6 +525,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 	static const char file[] = "the name of a file, or - for standard output";
 	struct rt_opts_state *state = argp->input;
 
+	if (state->opts.what == RT_COMMAND_REPORT && rt_opts_is_live(key))
+		return rt_opts_refuse_live(state, key);
 	switch (key) {
 	case ARGP_KEY_INIT:
 		argp->out_stream = state->out;
@@ -472,6 +545,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 		return rt_opts_text(state, "-o/--output", arg, file, &state->opts.output);
 	case 'j':
 		return rt_opts_text(state, "-j/--json", arg, file, &state->opts.json);
+	case RT_OPT_RECORD:
+		return rt_opts_text(state, "--record", arg, "the name of a file", &state->opts.record);
 	case RT_OPT_LANG:
 		return rt_opts_lang(state, arg);
 	case RT_OPT_TAG:
@@ -513,10 +588,17 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 	struct rt_opts_state state = {
 		.out = out,
 		.err = err,
-		.opts = {.profile = "vllm", .tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
+		.opts = {.tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
 	};
+	int what = argc > 1 ? rt_opts_word_find(rt_commands, argv[1]) : -1;
 	error_t failed;
 
+	if (what >= 0) { /* the rest is as if the word were not there */
+		state.opts.what = (enum rt_command)what;
+		argv[1] = argv[0];
+		argv++;
+		argc--;
+	}
 	argp_err_exit_status = RT_EXIT_USAGE;
 	/* IN_ORDER: a stray word ends the options there, so that its message names it and not something behind it. */
 	failed = argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &state);
@@ -524,6 +606,8 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 		rt_opts_free(&state.opts);
 		return state.status ? state.status : RT_EXIT_USAGE;
 	}
+	if (!state.opts.profile && state.opts.what != RT_COMMAND_REPORT)
+		state.opts.profile = "vllm";
 	*opts = state.opts;
 	return 0;
 }

@@ -74,6 +74,10 @@ int rt_outputs_open(struct rt_outputs *o, const struct rt_opts *opts)
 		.log_name = opts->log_to_stderr ? "standard error" : "standard output",
 		.lang = opts->lang,
 	};
+	if (opts->no_log) {
+		o->log_file = NULL;
+		o->log_name = "";
+	}
 	o->summary_file = o->log_file;
 	if (opts->output) {
 		o->log_name = opts->output;
@@ -128,16 +132,18 @@ int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt
 		.min_size = opts->min_size,
 		.timestamps = opts->timestamps,
 		.wall_offset_ns = wall_offset_ns,
-		.color = rt_opts_use_color(opts->color, getenv("NO_COLOR"), getenv("CLICOLOR_FORCE"), isatty(fileno(o->log_file))),
+		.color = o->log_file && rt_opts_use_color(opts->color, getenv("NO_COLOR"), getenv("CLICOLOR_FORCE"), isatty(fileno(o->log_file))),
 	};
 	struct rt_sink sink;
 
-	o->log = rt_taglog_new(&config);
-	if (!o->log)
-		goto no_memory;
-	sink = rt_taglog_sink(o->log);
-	if (rt_account_add_sink(account, &sink))
-		goto no_memory;
+	if (o->log_file) {
+		o->log = rt_taglog_new(&config);
+		if (!o->log)
+			goto no_memory;
+		sink = rt_taglog_sink(o->log);
+		if (rt_account_add_sink(account, &sink))
+			goto no_memory;
+	}
 	if (o->json_file) {
 		o->json = rt_json_new(o->json_file, opts->lang);
 		if (!o->json)
@@ -223,8 +229,8 @@ int rt_outputs_finish(struct rt_outputs *o, const struct rt_summary *summary, co
 		rt_json_summary(o->json, summary, cost);
 	for (int id = 0; id < RT_FORMATS; id++)
 		failed |= finish_format(o, &o->format[id], summary, cost);
-	err = o->log && rt_taglog_error(o->log) && o->summary_file == o->log_file ?
-		      0 : /* nothing more goes there, and it is said below */
+	err = !o->summary_file || (o->log && rt_taglog_error(o->log) && o->summary_file == o->log_file) ?
+		      0 : /* none is wanted, or nothing more goes there, and it is said below */
 		      rt_report_print(o->summary_file, o->lang, summary, cost);
 	if (err)
 		report(o, o->summary_file == stdout ? "standard output" : o->log_name, err);

@@ -22,7 +22,7 @@ struct rt_output_format {
 };
 
 struct rt_outputs {
-	FILE *log_file;	 /* -o, or standard output or error */
+	FILE *log_file;	 /* -o, or standard output or error; NULL: no log, and no summary as text */
 	FILE *json_file; /* -j, or NULL */
 	const char *log_name, *json_name;
 	FILE *summary_file;

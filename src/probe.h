@@ -37,6 +37,7 @@ struct rt_probe_config {
 	bool want_line_tables;	 /* of every code object */
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
 	bool mappings;		 /* tell pages apart by mapping */
+	bool every_move;	 /* a run at every look that finds another stack, for other profiles than this one's */
 	bool usdt;		 /* the programs for static probes of the interpreter */
 	bool watch;		 /* the program for watchpoints as well, where the kernel takes it */
 	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */

@@ -60,6 +60,7 @@ const char *rt_report_reason(enum rt_not_hit why, enum rt_lang lang)
 {
 	static const char *const reasons[][RT_LANGS] = {
 		[RT_NH_FUNCTION_NOT_SEEN] = {"函数未出现", "function not seen"},
+		[RT_NH_SOURCE_NOT_KEPT] = {"记录文件中没有保存其源文件", "its source was not kept in the ledger"},
 		[RT_NH_SOURCE_UNREADABLE] = {"源文件无法读取", "source could not be read"},
 		[RT_NH_STATEMENT_NOT_FOUND] = {"源文件中没有该语句", "statement not found in the source"},
 		[RT_NH_STATEMENT_NOT_SEEN] = {"语句存在, 但未见其执行", "statement found, but not seen running"},

@@ -152,6 +152,7 @@ struct rt_proc_summary {
 
 enum rt_not_hit {
 	RT_NH_FUNCTION_NOT_SEEN,   /* no frame of such a function was on any stack looked at */
+	RT_NH_SOURCE_NOT_KEPT,	   /* function seen; the ledger does not have its source */
 	RT_NH_SOURCE_UNREADABLE,   /* function seen, its source could not be read */
 	RT_NH_STATEMENT_NOT_FOUND, /* function and source seen, no statement matches */
 	RT_NH_STATEMENT_NOT_SEEN,  /* statement found, but no look fell into it */
