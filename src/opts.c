@@ -362,9 +362,9 @@ static error_t rt_opts_check_report(struct rt_opts_state *state)
 
 	if (!opts->n_ledgers)
 		opts->ledger[opts->n_ledgers++] = RT_LEDGER_DEFAULT;
-	if (opts->n_ledgers > 1 && (opts->output || opts->json))
+	if (opts->n_ledgers > 1 && (opts->output || opts->json || opts->junit))
 		return rt_opts_refuse(state, "%s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report",
-				      opts->output ? "-o/--output" : "-j/--json", opts->n_ledgers);
+				      opts->output ? "-o/--output" : opts->json ? "-j/--json" : "--junit", opts->n_ledgers);
 	return 0;
 }
 

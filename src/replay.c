@@ -136,6 +136,11 @@ int rt_replay_open(const struct rt_replay_config *config, struct rt_replay **out
 	return 0;
 }
 
+const struct rt_profile *rt_replay_profile(const struct rt_replay *r)
+{
+	return r->profile;
+}
+
 void rt_replay_free(struct rt_replay *r)
 {
 	if (!r)
@@ -392,6 +397,7 @@ static int rt_replay_account(struct rt_replay *r)
 		.page_size = r->facts.page_size,
 		.window_ns = r->facts.window_ns,
 		.want_growth = r->config.want_growth,
+		.want_stacks = r->config.want_stacks,
 		.want_mappings = r->facts.mappings && !r->config.no_mappings,
 		.ignore_mute = r->facts.ignore_mute || r->config.ignore_mute,
 		.read_source = rt_replay_read_source,

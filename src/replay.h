@@ -26,6 +26,7 @@ struct rt_replay_config {
 	const char *path;		  /* of the ledger */
 	const struct rt_profile *profile; /* must outlive the replay; NULL: the one that it was recorded with */
 	bool want_growth;		  /* on_stack and on_growth of the sinks are called */
+	bool want_stacks;		  /* growth by stack is in the summary */
 	bool no_mappings;		  /* not told apart by mapping, even where the ledger could */
 	bool ignore_mute;		  /* processes that switched tracking off are shown as well */
 	/* Before the first record: add sinks to `account` here. `wall_offset_ns`: wall clock = CLOCK_MONOTONIC + this. Returns an exit status; anything but 0
@@ -51,6 +52,9 @@ struct rt_replay_result {
 /* Returns 0 with *out (free with rt_replay_free), or -errno with a message in `err` that names the file, what is wrong, and what to do: -ENOENT, -EACCES, ... from
  * opening it; -ENOEXEC no ledger; -EPROTO a ledger of another version; -ENODATA nothing but a header; -ENOMEM. */
 int rt_replay_open(const struct rt_replay_config *config, struct rt_replay **out, char *err, size_t errlen);
+
+/* The one that phases are told by; valid until rt_replay_free. */
+const struct rt_profile *rt_replay_profile(const struct rt_replay *replay);
 
 /* Once. Returns 0 (a torn file is no failure: see the result), a positive status of on_begin, or -errno with a message in `err`. */
 int rt_replay_run(struct rt_replay *replay, struct rt_replay_result *result, char *err, size_t errlen);

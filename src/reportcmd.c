@@ -12,9 +12,11 @@
 #include "precheck.h"
 #include "probe.h" /* enum rt_status */
 #include "replay.h"
+#include "verdict.h"
 
 struct report {
 	const struct rt_opts *opts;
+	struct rt_verdict *verdict; /* of the ledger at hand; NULL: no budgets */
 	struct rt_outputs outputs;
 };
 
@@ -60,6 +62,36 @@ static int check_strict(const char *path, const struct rt_replay_result *result)
 	return RT_INCOMPLETE;
 }
 
+static int finish(struct report *report, const char *path, const struct rt_replay_result *result)
+{
+	struct rt_bworld world = {.profile = result->profile, .summary = result->summary};
+	int status;
+
+	say_whole(path, result);
+	status = rt_outputs_finish(&report->outputs, result->summary, result->cost);
+	if (!status && report->opts->strict)
+		status = check_strict(path, result);
+	return rt_verdict_end(report->verdict, &world, status);
+}
+
+/* Budgets are judged for each ledger by itself. */
+static int read_budgets(struct report *report, const struct rt_profile *profile)
+{
+	const struct rt_opts *o = report->opts;
+	struct rt_verdict_config config = {
+		.fail_if = o->fail_if,
+		.n_fail_if = o->n_fail_if,
+		.files = o->budgets,
+		.n_files = o->n_budgets,
+		.junit = o->junit,
+		.suite = "ramtrack-bpf",
+		.strict = o->strict,
+	};
+	int status = rt_verdict_open(&config, &report->verdict);
+
+	return status ? status : rt_verdict_check(report->verdict, profile);
+}
+
 static int run(struct report *report, const char *path, const struct rt_profile *profile)
 {
 	const char *own = getenv("VLLM_ENABLE_RAM_TRACKING");
@@ -83,20 +115,21 @@ static int run(struct report *report, const char *path, const struct rt_profile 
 		rt_log_error("%s", why);
 		return RT_ERROR;
 	}
-	status = rt_outputs_open(&report->outputs, report->opts);
+	status = read_budgets(report, rt_replay_profile(replay));
+	if (!status)
+		status = rt_outputs_open(&report->outputs, report->opts);
 	if (!status) {
 		status = rt_replay_run(replay, &result, why, sizeof(why));
 		if (status < 0) {
 			rt_log_error("%s", why);
 			status = RT_ERROR;
 		} else if (!status) {
-			say_whole(path, &result);
-			status = rt_outputs_finish(&report->outputs, result.summary, result.cost);
+			status = finish(report, path, &result);
 		}
-		if (!status && report->opts->strict)
-			status = check_strict(path, &result);
 	}
 	rt_outputs_close(&report->outputs);
+	rt_verdict_free(report->verdict);
+	report->verdict = NULL;
 	rt_replay_free(replay);
 	return status;
 }
