@@ -33,7 +33,7 @@ LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += verdict wholefile entrywatch kfeat hostinfo precheck doctor doctarget recording reportcmd
+EDGES    += verdict diffcmd wholefile entrywatch kfeat hostinfo precheck doctor doctarget recording reportcmd
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "diffcmd.h"
 #include "doctor.h"
 #include "log.h"
 #include "opts.h"
@@ -17,6 +18,8 @@ int main(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	if (argc > 1 && !strcmp(argv[1], "doctor"))
 		return rt_doctor_main(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "diff"))
+		return rt_diffcmd_main(argc - 1, argv + 1);
 	status = rt_opts_parse(argc, argv, stdout, stderr, &opts);
 	if (status)
 		return status;
