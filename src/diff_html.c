@@ -169,6 +169,9 @@ static void rt_put_stack(struct rt_diff_page *p, const struct rt_diff_proc *proc
 		fputs(": <code>", p->out);
 		rt_put_name(p, stack->frames[0].function);
 		fputs("</code>", p->out);
+	} else {
+		fputs(", ", p->out);
+		rt_put_word(p, RT_DW_SPREAD);
 	}
 	fputs("</summary><ol>", p->out);
 	for (size_t i = 0; i < stack->n_frames; i++) {

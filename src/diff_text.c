@@ -52,7 +52,7 @@ const char *rt_diff_word(enum rt_diff_word word, enum rt_lang lang)
 		[RT_DW_NO_BAND] = {"只有一次旧运行: 不知道噪声, 每个差别都算数; 给出三次或更多旧运行可得到噪声范围",
 				   "One old run only: its noise is not known, and every difference counts; give three old runs or more for a noise band"},
 		[RT_DW_MORE_PROCS] = {"另有 %zu 个这类进程", "and %zu more processes of this kind"},
-		[RT_DW_CHANGE] = {"变化", "change"},
+		[RT_DW_SPREAD] = {"分散在许多调用栈中, 单个都不足以列出", "spread over stacks none of which counts by itself"},
 	};
 
 	return words[word][lang];
@@ -198,6 +198,8 @@ static void rt_put_stack(struct rt_diff_print *p, const struct rt_diff_proc *pro
 	rt_put_name(p, rt_diff_label(&proc->phases[stack->phase], p->lang), RT_TABLE_CHARS);
 	if (stack->state != RT_DIFF_BOTH)
 		fprintf(p->out, ", %s", rt_word(p, stack->state == RT_DIFF_NEW ? RT_DW_IS_NEW : RT_DW_IS_GONE));
+	if (!stack->n_frames)
+		fprintf(p->out, ", %s", rt_word(p, RT_DW_SPREAD));
 	fputc('\n', p->out);
 	for (size_t i = 0; i < stack->n_frames && i < RT_SHOWN_FRAMES; i++) {
 		const struct rt_diff_frame *frame = &stack->frames[i];
@@ -262,6 +264,16 @@ static void rt_put_proc(struct rt_diff_print *p, const struct rt_diff_proc *proc
 	fputc('\n', p->out);
 }
 
+/* Is there an earlier process of this name without a difference? */
+static bool rt_named_before(const struct rt_diff *diff, size_t at)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (!strcmp(diff->procs[i].pair.name, diff->procs[at].pair.name) && !rt_diff_proc_counts(diff, &diff->procs[i]))
+			return true;
+	}
+	return false;
+}
+
 static void rt_put_procs(struct rt_diff_print *p)
 {
 	const struct rt_diff *diff = p->diff;
@@ -282,15 +294,18 @@ static void rt_put_procs(struct rt_diff_print *p)
 		fputc('\n', p->out);
 	}
 	if (same) {
-		const char *last = "";
+		bool some = false;
 
 		fprintf(p->out, "\n%s: ", rt_word(p, RT_DW_SAME));
-		for (size_t i = 0, n = 0; i < diff->n_procs; i++) {
-			if (rt_diff_proc_counts(diff, &diff->procs[i]) || !strcmp(last, diff->procs[i].pair.name))
+		for (size_t i = 0; i < diff->n_procs; i++) {
+			const struct rt_diff_proc *proc = &diff->procs[i];
+
+			/* once a name: of several, the others stand above or are meant as well */
+			if (rt_diff_proc_counts(diff, proc) || rt_named_before(diff, i))
 				continue;
-			last = diff->procs[i].pair.name;
-			fputs(n++ ? ", " : "", p->out);
-			rt_put_name(p, last, RT_NAME_CHARS);
+			fputs(some ? ", " : "", p->out);
+			some = true;
+			rt_put_name(p, proc->pair.name, RT_NAME_CHARS);
 		}
 		fputc('\n', p->out);
 	}
