@@ -38,14 +38,14 @@ PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
 
-.PHONY: all demo test test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench install deps clean help
+.PHONY: all demo test test-unit test-host test-e2e test-vllm test-vm kernels-doc check-profile bench fuzz install deps clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/ramtrack-bpf $(B)/pyprobe
 
 help:
 	@sed -n '3,7s/^# \{0,1\}//p' Makefile
-	@echo "  make test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
+	@echo "  make test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | fuzz | bench | install PREFIX= DESTDIR= | clean"
 
 $(B):
 	mkdir -p $(B) $(B)/san
@@ -172,6 +172,10 @@ test-vm: test-deps
 # The same, and its table into docs/kernels.md.
 kernels-doc: test-vm
 	@$(PYTHON) tests/vm/kernels_doc.py docs/kernels.md
+
+# Changed ledgers, as many as are asked for, other ones each time; the first ones are in test-unit.
+fuzz: $(B)/san/test_ledger_fuzz
+	@RT_FUZZ_RUNS=$${RT_FUZZ_RUNS:-200000} RT_FUZZ_SEED=$${RT_FUZZ_SEED:-$$(date +%s)} $<
 
 check-profile: $(B)/pyprobe
 	$(PYTHON) tools/check_profile.py --profile profiles/vllm.yaml --pyprobe $(B)/pyprobe --docs docs/vllm.md

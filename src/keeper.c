@@ -17,6 +17,7 @@
 
 #define RT_TEXTS_BYTES (1u << 20) /* texts of a block, before compression */
 #define RT_NODES_SEEN (1u << 23)  /* node numbers told apart at a time: 8 MiB */
+#define RT_IMAGES_SEEN (1u << 22) /* and images */
 #define RT_KEPT 255		  /* in `grown`: its function's source has been asked for */
 #define RT_BUILDS_MAX 16384u
 
@@ -38,6 +39,7 @@ struct rt_keeper {
 	uint64_t kept_bytes;
 	struct rt_numbered grown; /* uint8_t by node: pages, up to what is enough */
 	struct rt_numbered image; /* uint32_t by code object: whose it is */
+	struct rt_numbered ours;  /* bool by image: it sees files as we do */
 	json_t *builds;
 	struct rt_ledmap build; /* hash of path -> 0 */
 };
@@ -52,6 +54,7 @@ struct rt_keeper *rt_keeper_new(const struct rt_keeper_config *config)
 	k->builds = json_array();
 	k->grown.size = sizeof(uint8_t);
 	k->image.size = sizeof(uint32_t);
+	k->ours.size = sizeof(bool);
 	return k;
 }
 
@@ -67,6 +70,7 @@ void rt_keeper_free(struct rt_keeper *k)
 	json_decref(k->builds);
 	free(k->grown.data);
 	free(k->image.data);
+	free(k->ours.data);
 	free(k);
 }
 
@@ -143,36 +147,6 @@ static void rt_keeper_put_kept(struct rt_keeper *k, uint32_t image, uint32_t tex
 		rt_keeper_flush(k);
 }
 
-/* The source of a function, once an image and file. */
-static void rt_keeper_keep(struct rt_keeper *k, uint32_t image, const char *file)
-{
-	size_t len = strlen(file), text_len = 0;
-	uint64_t key = rt_hash_mix(rt_ledmap_hash(k->config.seed, file, len), image);
-	uint32_t pid = rt_account_pid(k->account, image);
-	char *text = NULL;
-	int64_t number;
-
-	/* "<string>", "<frozen importlib._bootstrap>" */
-	if (!len || file[0] == '<' || len > RT_LEDGER_NAME_MAX || !pid || k->kept_bytes > RT_KEEP_TOTAL || k->file.used >= RT_LEDGER_KEPT_MAX)
-		return;
-	if (rt_ledmap_get(&k->file, key) >= 0 || rt_ledmap_set(&k->file, key, 0))
-		return;
-	if (k->config.read_source(k->config.ctx, image, pid, file, &text, &text_len) || !text)
-		return;
-	if (text_len <= RT_KEEP_SOURCE_MAX) {
-		uint32_t before = k->n_texts;
-
-		number = rt_keeper_text(k, text, text_len);
-		if (k->n_texts != before)
-			k->kept_bytes += text_len;
-		if (number >= 0)
-			rt_keeper_put_kept(k, image, (uint32_t)number, file, len);
-	}
-	free(text);
-}
-
-/* ---- growth ---- */
-
 /* The place of this number; NULL: it was forgotten, is too far on, or there is no memory. */
 static void *rt_numbered_at(struct rt_numbered *of, uint32_t id, uint32_t max)
 {
@@ -194,6 +168,45 @@ static void *rt_numbered_at(struct rt_numbered *of, uint32_t id, uint32_t max)
 	}
 	return (uint8_t *)of->data + (need - 1) * of->size;
 }
+
+/* A process may be gone by the time that its records are read. Where it saw the files that we see, ours will do. */
+static int rt_keeper_read(struct rt_keeper *k, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len)
+{
+	int err = k->config.read_source(k->config.ctx, image, pid, file, text, len);
+	const bool *ours = err && file[0] == '/' ? rt_numbered_at(&k->ours, image, RT_IMAGES_SEEN) : NULL;
+
+	return ours && *ours ? k->config.read_source(k->config.ctx, image, k->config.own_pid, file, text, len) : err;
+}
+
+/* The source of a function, once an image and file. */
+static void rt_keeper_keep(struct rt_keeper *k, uint32_t image, const char *file)
+{
+	size_t len = strlen(file), text_len = 0;
+	uint64_t key = rt_hash_mix(rt_ledmap_hash(k->config.seed, file, len), image);
+	uint32_t pid = rt_account_pid(k->account, image);
+	char *text = NULL;
+	int64_t number;
+
+	/* "<string>", "<frozen importlib._bootstrap>" */
+	if (!len || file[0] == '<' || len > RT_LEDGER_NAME_MAX || !pid || k->kept_bytes > RT_KEEP_TOTAL || k->file.used >= RT_LEDGER_KEPT_MAX)
+		return;
+	if (rt_ledmap_get(&k->file, key) >= 0 || rt_ledmap_set(&k->file, key, 0))
+		return;
+	if (rt_keeper_read(k, image, pid, file, &text, &text_len) || !text)
+		return;
+	if (text_len <= RT_KEEP_SOURCE_MAX) {
+		uint32_t before = k->n_texts;
+
+		number = rt_keeper_text(k, text, text_len);
+		if (k->n_texts != before)
+			k->kept_bytes += text_len;
+		if (number >= 0)
+			rt_keeper_put_kept(k, image, (uint32_t)number, file, len);
+	}
+	free(text);
+}
+
+/* ---- growth ---- */
 
 struct rt_keeper_growth {
 	struct rt_keeper *k;
@@ -300,6 +313,17 @@ static void rt_keeper_exe(struct rt_keeper *k, const uint8_t *record, size_t siz
 
 /* ---- records ---- */
 
+/* One that is gone already is as its parent, or as the program that it was before. */
+static void rt_keeper_proc(struct rt_keeper *k, const struct rt_rec_proc *rec)
+{
+	const bool *before = rt_numbered_at(&k->ours, rec->prev_image ? rec->prev_image : rec->parent_image, RT_IMAGES_SEEN);
+	bool was = before && *before, *ours = rt_numbered_at(&k->ours, rec->h.image, RT_IMAGES_SEEN);
+	int same = ours && k->config.same_root ? k->config.same_root(k->config.ctx, rec->pid) : 0;
+
+	if (ours)
+		*ours = same < 0 ? was : same;
+}
+
 static void rt_keeper_code(struct rt_keeper *k, const uint8_t *record, size_t size)
 {
 	struct rt_rec_code rec;
@@ -315,6 +339,7 @@ static void rt_keeper_code(struct rt_keeper *k, const uint8_t *record, size_t si
 
 void rt_keeper_record(struct rt_keeper *k, const void *record, size_t size)
 {
+	struct rt_rec_proc proc;
 	struct rt_rec_run run;
 	struct rt_hdr h;
 
@@ -322,6 +347,12 @@ void rt_keeper_record(struct rt_keeper *k, const void *record, size_t size)
 		return;
 	memcpy(&h, record, sizeof(h));
 	switch (h.type) {
+	case RT_REC_PROC:
+		if (size >= sizeof(proc)) {
+			memcpy(&proc, record, sizeof(proc));
+			rt_keeper_proc(k, &proc);
+		}
+		break;
 	case RT_REC_CODE:
 		rt_keeper_code(k, record, size);
 		break;

@@ -121,7 +121,7 @@ static void rt_ledger_stop(struct rt_ledger *l, uint64_t at, const char *why)
 	l->torn_at = at;
 }
 
-void rt_ledger_tear(struct rt_ledger *l, const struct rt_block *block, const char *why)
+void rt_ledger_tear(struct rt_ledger *l, const struct rt_ledblock *block, const char *why)
 {
 	rt_ledger_stop(l, block->at, why);
 }
@@ -149,7 +149,7 @@ static const char *rt_block_fault(const struct rt_ledger *l, const struct rt_blo
 	return NULL;
 }
 
-int rt_ledger_next(struct rt_ledger *l, struct rt_block *block)
+int rt_ledger_next(struct rt_ledger *l, struct rt_ledblock *block)
 {
 	struct rt_block_head h;
 	const char *fault;
@@ -166,7 +166,7 @@ int rt_ledger_next(struct rt_ledger *l, struct rt_block *block)
 		rt_ledger_stop(l, l->at, fault);
 		return 0;
 	}
-	*block = (struct rt_block){.type = h.type, .at = l->at, .stored = h.stored, .raw = h.raw};
+	*block = (struct rt_ledblock){.type = h.type, .at = l->at, .stored = h.stored, .raw = h.raw};
 	l->at += sizeof(h) + h.stored;
 	l->number++;
 	return 1;
@@ -187,7 +187,7 @@ static bool rt_ledger_room(uint8_t **buffer, size_t *cap, size_t need)
 	return true;
 }
 
-const uint8_t *rt_ledger_read(struct rt_ledger *l, const struct rt_block *block)
+const uint8_t *rt_ledger_read(struct rt_ledger *l, const struct rt_ledblock *block)
 {
 	struct rt_block_head h;
 	size_t n;

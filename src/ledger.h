@@ -20,18 +20,18 @@ struct rt_ledger;
 int rt_ledger_open(const char *path, struct rt_ledger **out, char *err, size_t errlen);
 void rt_ledger_close(struct rt_ledger *ledger);
 
-struct rt_block {
+struct rt_ledblock {
 	enum rt_block_type type; /* or a number that is not known */
 	uint64_t at;		 /* where its header lies */
 	uint32_t stored, raw;
 };
 
 /* The next block's header. Returns 1, or 0 at the end or the tear. */
-int rt_ledger_next(struct rt_ledger *ledger, struct rt_block *block);
+int rt_ledger_next(struct rt_ledger *ledger, struct rt_ledblock *block);
 
 /* The payload of a block that rt_ledger_next gave, decompressed: `raw` bytes, valid until the next call for any block. NULL: it is damaged or there is no memory. A damaged block is a tear:
  * rt_ledger_next gives no more blocks after it. */
-const uint8_t *rt_ledger_read(struct rt_ledger *ledger, const struct rt_block *block);
+const uint8_t *rt_ledger_read(struct rt_ledger *ledger, const struct rt_ledblock *block);
 
 /* From the first block again. */
 void rt_ledger_rewind(struct rt_ledger *ledger);
@@ -40,6 +40,6 @@ void rt_ledger_rewind(struct rt_ledger *ledger);
 const char *rt_ledger_torn(const struct rt_ledger *ledger, uint64_t *at);
 
 /* The reader of what blocks say found something wrong with this one: the tear is there. */
-void rt_ledger_tear(struct rt_ledger *ledger, const struct rt_block *block, const char *why);
+void rt_ledger_tear(struct rt_ledger *ledger, const struct rt_ledblock *block, const char *why);
 
 #endif

@@ -11,7 +11,7 @@
 
 /* Where a text lies. */
 struct rt_ledtext {
-	struct rt_block block;
+	struct rt_ledblock block;
 	uint32_t at, len; /* in the block, decompressed */
 };
 
@@ -125,7 +125,7 @@ static int rt_lednames_add(struct rt_lednames *names, const struct rt_ledname *l
 
 /* ---- the index ---- */
 
-static int rt_ledsource_add_text(struct rt_ledsource *s, const struct rt_block *block, uint32_t at, uint32_t len)
+static int rt_ledsource_add_text(struct rt_ledsource *s, const struct rt_ledblock *block, uint32_t at, uint32_t len)
 {
 	if (s->n_texts >= RT_LEDGER_TEXTS_MAX)
 		return -EINVAL;
@@ -142,7 +142,7 @@ static int rt_ledsource_add_text(struct rt_ledsource *s, const struct rt_block *
 	return 0;
 }
 
-static int rt_ledsource_index_texts(struct rt_ledsource *s, const struct rt_block *block, const uint8_t *raw)
+static int rt_ledsource_index_texts(struct rt_ledsource *s, const struct rt_ledblock *block, const uint8_t *raw)
 {
 	struct rt_unpack from = {.at = raw, .end = raw + block->raw};
 
@@ -157,7 +157,7 @@ static int rt_ledsource_index_texts(struct rt_ledsource *s, const struct rt_bloc
 	return 0;
 }
 
-static int rt_ledsource_index_kept(struct rt_ledsource *s, const struct rt_block *block, const uint8_t *raw)
+static int rt_ledsource_index_kept(struct rt_ledsource *s, const struct rt_ledblock *block, const uint8_t *raw)
 {
 	struct rt_unpack from = {.at = raw, .end = raw + block->raw};
 
@@ -180,7 +180,7 @@ static int rt_ledsource_index_kept(struct rt_ledsource *s, const struct rt_block
 	return 0;
 }
 
-int rt_ledsource_index(struct rt_ledsource *s, const struct rt_block *block)
+int rt_ledsource_index(struct rt_ledsource *s, const struct rt_ledblock *block)
 {
 	const uint8_t *raw = rt_ledger_read(s->ledger, block);
 

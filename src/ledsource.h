@@ -20,7 +20,7 @@ struct rt_ledsource *rt_ledsource_new(struct rt_ledger *ledger);
 void rt_ledsource_free(struct rt_ledsource *sources);
 
 /* A block of texts or of kept names. Returns 0, -EINVAL (it is damaged), or -ENOMEM. */
-int rt_ledsource_index(struct rt_ledsource *sources, const struct rt_block *block);
+int rt_ledsource_index(struct rt_ledsource *sources, const struct rt_ledblock *block);
 
 /* From here on `file` is this text (number + 1; 0: it cannot be read) to this image. Returns 0 or -ENOMEM. */
 int rt_ledsource_said(struct rt_ledsource *sources, uint32_t image, const char *file, size_t len, uint64_t text);

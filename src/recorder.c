@@ -27,6 +27,7 @@ struct rt_recorder {
 	uint64_t advanced_ns; /* last time in this block */
 	uint64_t flushed_ns;
 	int error; /* of memory */
+	bool any;  /* a process was recorded */
 };
 
 static void rt_recorder_flush(struct rt_recorder *r)
@@ -107,6 +108,7 @@ static void rt_recorder_packed(struct rt_recorder *r, const uint8_t *record, con
 	uint8_t *at;
 
 	memcpy(&h, record, sizeof(h));
+	r->any |= h.type == RT_REC_PROC;
 	has_tail = rt_pack_has_tail(h.type);
 	if (h.type == RT_REC_CODE && tail_len)
 		content = rt_recorder_content(r, tail, tail_len);
@@ -167,7 +169,8 @@ static void rt_recorder_forget(void *ctx, uint32_t node, uint32_t code)
 struct rt_recorder *rt_recorder_new(const struct rt_recorder_config *config)
 {
 	struct rt_recorder *r = calloc(1, sizeof(*r));
-	struct rt_keeper_config keeper = {.read_source = config->read_source, .build_id = config->build_id, .ctx = config->ctx, .seed = config->seed};
+	struct rt_keeper_config keeper = {.read_source = config->read_source, .build_id = config->build_id, .same_root = config->same_root,
+					  .own_pid = config->own_pid, .ctx = config->ctx, .seed = config->seed};
 
 	if (!r)
 		return NULL;
@@ -297,6 +300,11 @@ int rt_recorder_error(const struct rt_recorder *r)
 	int err = rt_ledwrite_error(r->out);
 
 	return err ? err : r->error;
+}
+
+bool rt_recorder_is_empty(const struct rt_recorder *r)
+{
+	return !r->any;
 }
 
 uint64_t rt_recorder_size(const struct rt_recorder *r)

@@ -32,6 +32,9 @@ struct rt_recorder_config {
 	int (*read_source)(void *ctx, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len);
 	/* Build id of a mapped file as that process sees it. Returns its length, 0: none. May be NULL. */
 	size_t (*build_id)(void *ctx, uint32_t pid, const char *path, uint8_t id[64]);
+	/* Does this process see files as we do: the same root, in the same mount namespace? 1, 0, or -1: it is gone. May be NULL. */
+	int (*same_root)(void *ctx, uint32_t pid);
+	uint32_t own_pid; /* with same_root: to read_source, in place of a process that is gone */
 	void *ctx;
 	uint64_t seed; /* of hashes: something that the target cannot know */
 };
@@ -63,6 +66,9 @@ void rt_recorder_end(struct rt_recorder *recorder, uint64_t now_ns, const uint64
 
 /* First error of writing as -errno, 0: none. */
 int rt_recorder_error(const struct rt_recorder *recorder);
+
+/* Has no process been recorded? */
+bool rt_recorder_is_empty(const struct rt_recorder *recorder);
 
 /* Bytes written. */
 uint64_t rt_recorder_size(const struct rt_recorder *recorder);

@@ -29,7 +29,6 @@ struct rt_recording {
 	struct rt_recorder *recorder;
 	int fd;
 	bool renamed; /* PATH.old is what was there before */
-	bool started;
 	bool reported;
 };
 
@@ -113,6 +112,22 @@ static size_t build_id(void *ctx, uint32_t pid, const char *path, uint8_t id[64]
 	return len;
 }
 
+static int same_root(void *ctx, uint32_t pid)
+{
+	struct stat root, ns, our_root, our_ns;
+	char path[64];
+
+	(void)ctx;
+	snprintf(path, sizeof(path), "/proc/%u/root", pid);
+	if (stat(path, &root))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%u/ns/mnt", pid);
+	if (stat(path, &ns))
+		return -1;
+	return !stat("/proc/self/root", &our_root) && !stat("/proc/self/ns/mnt", &our_ns) && root.st_dev == our_root.st_dev && root.st_ino == our_root.st_ino &&
+	       ns.st_dev == our_ns.st_dev && ns.st_ino == our_ns.st_ino;
+}
+
 /* Our own command line, as words. */
 static size_t own_command(char *text, const char **word)
 {
@@ -147,7 +162,7 @@ static void fill_host(struct rt_ledger_facts *facts, struct utsname *u)
 int rt_recording_open(const struct rt_recording_config *config, struct rt_recording **out)
 {
 	struct rt_recording *r = calloc(1, sizeof(*r));
-	struct rt_recorder_config rc = {.read_source = config->read_source, .build_id = build_id, .ctx = config->ctx};
+	struct rt_recorder_config rc = {.read_source = config->read_source, .build_id = build_id, .same_root = same_root, .own_pid = (uint32_t)getpid(), .ctx = config->ctx};
 
 	if (!r) {
 		rt_log_error("out of memory");
@@ -196,10 +211,8 @@ void rt_recording_begin(struct rt_recording *r, const struct rt_ledger_facts *fa
 
 void rt_recording_start(struct rt_recording *r, const struct rt_json_start *start)
 {
-	if (!r)
-		return;
-	r->started = true;
-	rt_recorder_start(r->recorder, start);
+	if (r)
+		rt_recorder_start(r->recorder, start);
 }
 
 int rt_recording_read_source(struct rt_recording *r, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len)
@@ -270,7 +283,7 @@ void rt_recording_close(struct rt_recording *r)
 {
 	if (!r)
 		return;
-	if (!r->started)
+	if (!r->recorder || rt_recorder_is_empty(r->recorder))
 		undo(r);
 	rt_recorder_free(r->recorder);
 	if (r->fd >= 0 && close(r->fd))

@@ -42,7 +42,7 @@ void rt_recording_tick(struct rt_recording *recording, uint64_t now_ns, const ui
 /* Returns an exit status: RT_ERROR if the ledger could not be written to its end. */
 int rt_recording_end(struct rt_recording *recording, uint64_t now_ns, const uint64_t counters[RT_COUNTERS], const struct rt_self_cost *cost);
 
-/* A ledger in which nothing has started is removed again, and what it replaced is put back. */
+/* A ledger without any process is removed again, and what it replaced is put back. */
 void rt_recording_close(struct rt_recording *recording);
 
 #endif

@@ -67,7 +67,7 @@ static int rt_replay_open_profile(struct rt_replay *r, const uint8_t *raw, size_
 }
 
 /* One block of the first pass: what has to be known before the first record. */
-static int rt_replay_open_block(struct rt_replay *r, const struct rt_block *block, char *err, size_t errlen)
+static int rt_replay_open_block(struct rt_replay *r, const struct rt_ledblock *block, char *err, size_t errlen)
 {
 	const uint8_t *raw;
 	int status = 0;
@@ -98,7 +98,7 @@ static int rt_replay_open_block(struct rt_replay *r, const struct rt_block *bloc
 
 static int rt_replay_index(struct rt_replay *r, char *err, size_t errlen)
 {
-	struct rt_block block;
+	struct rt_ledblock block;
 	int status = 0;
 
 	while (!status && rt_ledger_next(r->ledger, &block))
@@ -310,7 +310,7 @@ static bool rt_replay_item(struct rt_replay *r, struct rt_unpack *from)
 
 /* ---- blocks ---- */
 
-static void rt_replay_stream(struct rt_replay *r, const struct rt_block *block, const uint8_t *raw)
+static void rt_replay_stream(struct rt_replay *r, const struct rt_ledblock *block, const uint8_t *raw)
 {
 	struct rt_unpack from;
 	uint8_t *items;
@@ -333,7 +333,7 @@ static void rt_replay_stream(struct rt_replay *r, const struct rt_block *block, 
 	}
 }
 
-static void rt_replay_start(struct rt_replay *r, const struct rt_block *block, const uint8_t *raw)
+static void rt_replay_start(struct rt_replay *r, const struct rt_ledblock *block, const uint8_t *raw)
 {
 	struct rt_json_start start;
 	uint32_t *target;
@@ -353,7 +353,7 @@ static void rt_replay_start(struct rt_replay *r, const struct rt_block *block, c
 	free(target);
 }
 
-static void rt_replay_block(struct rt_replay *r, const struct rt_block *block)
+static void rt_replay_block(struct rt_replay *r, const struct rt_ledblock *block)
 {
 	const uint8_t *raw = NULL;
 
@@ -412,7 +412,7 @@ static int rt_replay_account(struct rt_replay *r)
 int rt_replay_run(struct rt_replay *r, struct rt_replay_result *result, char *err, size_t errlen)
 {
 	const uint64_t *counters = r->counters;
-	struct rt_block block;
+	struct rt_ledblock block;
 	int status;
 
 	*result = (struct rt_replay_result){.profile = r->profile};
