@@ -98,11 +98,11 @@ int rt_outputs_open(struct rt_outputs *o, const struct rt_opts *opts)
 	return status;
 }
 
-static int begin_formats(struct rt_outputs *o, struct rt_account *account)
+static int begin_formats(struct rt_outputs *o, const struct rt_opts *opts, struct rt_account *account)
 {
 	for (int id = 0; id < RT_FORMATS; id++) {
 		struct rt_output_format *f = &o->format[id];
-		struct rt_format_config config = {.out = f->file, .lang = o->lang};
+		struct rt_format_config config = {.out = f->file, .lang = o->lang, .value = opts->folded_value};
 		struct rt_sink sink;
 
 		if (!f->format)
@@ -146,7 +146,7 @@ int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt
 		if (rt_account_add_sink(account, &sink))
 			goto no_memory;
 	}
-	if (begin_formats(o, account))
+	if (begin_formats(o, opts, account))
 		goto no_memory;
 	return RT_OK;
 no_memory:
@@ -212,6 +212,8 @@ static int finish_format(struct rt_outputs *o, struct rt_output_format *f, const
 		err = rt_wholefile_write(f->path, f->whole, f->whole_len);
 	if (err)
 		report(o, f->path, err);
+	else if (f->format->note && f->format->note(f->output))
+		rt_log_notice("%s: %s", f->path, f->format->note(f->output));
 	return err;
 }
 

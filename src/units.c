@@ -304,3 +304,25 @@ size_t rt_text_cells(const char *text)
 	}
 	return cells;
 }
+
+const char *rt_source_tail(const char *file)
+{
+	static const char *const roots[] = { "/site-packages/", "/dist-packages/" };
+	const char *tail = NULL, *at;
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		for (at = file; (at = strstr(at, roots[i])); at++) {
+			if (!tail || at + strlen(roots[i]) > tail)
+				tail = at + strlen(roots[i]);
+		}
+	}
+	for (at = file; !tail && (at = strstr(at, "/lib/python")); at++) {
+		const char *end = at + strlen("/lib/python");
+
+		while (rt_digit(*end) || *end == '.')
+			end++;
+		if (*end == '/' && end > at + strlen("/lib/python"))
+			tail = end + 1;
+	}
+	return tail ? tail : file;
+}
