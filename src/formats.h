@@ -20,6 +20,7 @@ enum rt_format_id {
 	RT_FORMAT_JSON, /* the summary alone */
 	RT_FORMAT_FOLDED,
 	RT_FORMAT_PERFETTO,
+	RT_FORMAT_PROM,
 	RT_FORMATS,
 };
 
@@ -67,5 +68,6 @@ int rt_format_find(const char *name);
 extern const struct rt_format rt_format_json;	/* json.c */
 extern const struct rt_format rt_format_folded; /* folded.c */
 extern const struct rt_format rt_format_perfetto; /* perfetto.c */
+extern const struct rt_format rt_format_prom;	/* prom.c */
 
 #endif
