@@ -564,6 +564,8 @@ static void on_tick(struct session *s)
 		s->state = ENDING;
 		s->why = "the time of --duration is over";
 	}
+	if (s->state == RUNNING)
+		rt_outputs_show(&s->outputs, now);
 	if (rt_outputs_error(&s->outputs) && s->state == RUNNING) {
 		s->state = ENDING;
 		s->why = "an output cannot be written";
