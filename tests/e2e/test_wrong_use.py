@@ -182,14 +182,17 @@ def test_profile_that_cannot_be_read(run_tool, directory, sleeper):
         says(run_tool("-P", path, "-d", "1", "-p", sleeper.pid), 1, name)
 
 
-@pytest.mark.parametrize("option", ["-o", "-j"])
+FILES = ["-o", "-j", "--perfetto", "--folded", "--prom"]
+
+
+@pytest.mark.parametrize("option", FILES)
 def test_unwritable_output(run_tool, directory, profile, sleeper, option):
     for path in (os.path.join(directory, "no-such-folder", "out"), directory):
         says(run_tool(option, path, "-P", profile, "-d", "1", "-p", sleeper.pid), 1, path)
     assert sleeper.poll() is None
 
 
-@pytest.mark.parametrize("option", ["-o", "-j"])
+@pytest.mark.parametrize("option", FILES)
 def test_full_disk(run_tool, profile, stepping, option):
     """There is something to write: the target enters and leaves a phase all the time."""
     says(run_tool(option, "/dev/full", "-P", profile, "-d", "1", "-p", stepping.pid), 1, "/dev/full", os.strerror(28))
