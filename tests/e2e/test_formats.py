@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import unicodedata
 
 import pytest
@@ -28,13 +29,17 @@ def gained(entry, key="gained_bytes"):
     return sum(row[key] for row in entry["phases"] if len(row["path"]) == 1) + sum(row[key] for row in entry["outside"])
 
 
+def cache_folder():
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ramtrack-bpf")
+
+
 # ---- perfetto ----
 
 
 @pytest.fixture(scope="session")
 def perfetto_python():
     """An interpreter with the package perfetto, from the package index, kept for later runs; or a skip that says why there is none."""
-    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ramtrack-bpf", "perfetto-venv")
+    cache = os.path.join(cache_folder(), "perfetto-venv")
     python = os.path.join(cache, "bin", "python")
     probe = [python, "-c", "from perfetto.protos.perfetto.trace import perfetto_trace_pb2"]
     if os.path.exists(python) and not subprocess.run(probe, capture_output=True).returncode:
@@ -286,13 +291,29 @@ def umask():
     return mask
 
 
-def test_prom_by_promtool(tool, python):
-    if not shutil.which("promtool"):
-        pytest.skip("promtool (Debian: prometheus) is not installed")
+@pytest.fixture(scope="session")
+def promtool():
+    """Prometheus's own checker: what is installed, else out of Debian's package, kept for later runs; or a skip that says why there is none."""
+    if shutil.which("promtool"):
+        return shutil.which("promtool")
+    kept = os.path.join(cache_folder(), "promtool", "promtool")
+    if os.path.exists(kept):
+        return kept
+    with tempfile.TemporaryDirectory() as folder:
+        for command in ("apt-get -q download prometheus", "dpkg-deb -x prometheus_*.deb ."):
+            done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"promtool cannot be had, {command}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+        os.makedirs(os.path.dirname(kept), exist_ok=True)
+        shutil.copy(os.path.join(folder, "usr", "bin", "promtool"), kept)
+    return kept
+
+
+def test_prom_by_promtool(tool, python, promtool):
     path = os.path.join(tool.directory, "ram.prom")
     trace(tool, python, FILE, phases=PHASES, options=["--prom", path])
     with open(path, "rb") as file:
-        done = subprocess.run(["promtool", "check", "metrics"], stdin=file, capture_output=True, text=True)
+        done = subprocess.run([promtool, "check", "metrics"], stdin=file, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stdout and not done.stderr, (done.returncode, done.stdout, done.stderr)
 
 
@@ -319,7 +340,7 @@ def test_prom_takes_the_place_of_what_was_there(run_tool, directory, sleeper):
 # ---- all of them ----
 
 
-def test_hostile_names(run_tool, directory, perfetto_python):
+def test_hostile_names(run_tool, directory, perfetto_python, promtool):
     """Of the process, its command line, functions, files, mappings, labels: each format's own reader reads them, nothing in them acts."""
     label = "</script>\"';\u202ex"  # a profile with control characters is refused
     profile = write_profile(os.path.join(directory, "p.yaml"), [phase("fill", "fill", label={"zh": label, "en": label})])
@@ -347,9 +368,8 @@ def test_hostile_names(run_tool, directory, perfetto_python):
     names += [event["name"] for event in read["events"] if event["name"]]
     assert all(is_safe(name) for name in names), names
     assert "</script>\"';\\u{202e}x" in names
-    if shutil.which("promtool"):
-        with open(paths["prom"], "rb") as file:
-            assert subprocess.run(["promtool", "check", "metrics"], stdin=file, capture_output=True, timeout=PATIENCE).returncode == 0
+    with open(paths["prom"], "rb") as file:
+        assert subprocess.run([promtool, "check", "metrics"], stdin=file, capture_output=True, timeout=PATIENCE).returncode == 0
 
 
 @pytest.mark.parametrize("mode", ["launch", "attach"])
