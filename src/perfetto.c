@@ -274,12 +274,10 @@ static void rt_sample(struct rt_perfetto *p, struct rt_pf_proc *proc, uint64_t t
 {
 	if (ts_ns < proc->told_ns)
 		ts_ns = proc->told_ns;
-	/* What has waited is told before something later is, so that a step stands where it was. */
-	if (proc->waiting_ns && (now || ts_ns - proc->told_ns >= p->every_ns)) {
-		if (proc->waiting_ns < ts_ns)
-			rt_sample_write(p, proc, proc->waiting_ns, proc->waiting);
-		proc->waiting_ns = 0;
-	}
+	/* What has waited is told before an edge, and before a change that comes after a pause, so that a step stands where it was. */
+	if (proc->waiting_ns && (now || ts_ns - proc->waiting_ns >= p->every_ns) && proc->waiting_ns < ts_ns)
+		rt_sample_write(p, proc, proc->waiting_ns, proc->waiting);
+	proc->waiting_ns = 0;
 	if (!now && proc->sampled && ts_ns - proc->told_ns < p->every_ns) {
 		memcpy(proc->waiting, rss->kind, sizeof(proc->waiting));
 		proc->waiting_ns = ts_ns;
