@@ -9,6 +9,8 @@ PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "doc
 
 def missing():
     """Why it cannot be checked, or None."""
+    if not os.path.exists(PATH):
+        return f"{PATH} is not there"
     try:
         import jsonschema
 

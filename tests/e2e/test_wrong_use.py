@@ -222,6 +222,26 @@ def test_closed_pipe(run_tool, profile, stepping):
         kill_hard(tool)
 
 
+@pytest.mark.parametrize("option", ["--perfetto", "--folded", "--prom"])
+def test_closed_pipe_of_a_format(run_tool, directory, profile, stepping, option):
+    """Whoever reads it goes: it is said, once, and the target runs on."""
+    command = [run_tool.path, "-P", profile, "-d", "1", "-o", os.path.join(directory, "log"), option, "/dev/stdout", "-p", str(stepping.pid)]
+    with subprocess.Popen(["/bin/true"], stdin=subprocess.PIPE) as reader:
+        reader.wait(10)
+        done = subprocess.run(command, stdout=reader.stdin, stderr=subprocess.PIPE, text=True, timeout=60)
+    says(done, 1, "/dev/stdout", os.strerror(32))
+    assert stepping.poll() is None
+
+
+def test_two_outputs_to_one_file(run_tool, directory, profile, sleeper):
+    path = os.path.join(directory, "out")
+    for one, other in (("-o", "--prom"), ("-j", "--perfetto"), ("--folded", "--prom")):
+        done = run_tool("-P", profile, "-d", "1", one, path, other, path, "-p", sleeper.pid)
+        says(done, 2, other, path)
+    for wrong in (["--value", "held"], ["--value", "most", "--folded", path], ["--prom", "-"], ["--folded", ""]):
+        says(run_tool("-P", profile, "-d", "1", *wrong, "-p", sleeper.pid), 2, wrong[0])
+
+
 def test_no_privilege(run_tool, tool_path, directory, sleeper):
     """As nobody, without capabilities; the tool is copied to where nobody may read it."""
     if not shutil.which("setpriv"):
