@@ -33,7 +33,7 @@ LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += verdict diffcmd wholefile entrywatch kfeat hostinfo precheck doctor doctarget recording reportcmd
+EDGES    += verdict diffcmd wholefile terminal entrywatch kfeat hostinfo precheck doctor doctarget recording reportcmd
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -96,6 +96,7 @@ $(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/schema docs/schema/*.json
 	install -D -m 644 doc/ramtrack-bpf.1 $(DESTDIR)$(PREFIX)/share/man/man1/ramtrack-bpf.1
 
 clean:
@@ -104,7 +105,7 @@ clean:
 # ---- what a fresh Debian needs ----
 
 DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libzstd-dev gcc g++ libc6-dev pkg-config python3
-TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev python3-venv util-linux procps
+TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-jsonschema python3-dev python3-venv util-linux procps
 VMDEPS   := qemu-system-x86 busybox-static cpio xz-utils zstd
 
 deps:

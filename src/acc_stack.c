@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 #include "acc_stack.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "acc_map.h"
+#include "units.h"
 
 #define RT_RESOLVE_MAX 1024 /* ancestors */
 
@@ -201,28 +201,6 @@ uint32_t rt_stacks_part_path(struct rt_stacks *stacks, const struct rt_stack_par
 	return inner == path ? RT_PATH_UNKNOWN : inner;
 }
 
-static const char *rt_module_tail(const char *file)
-{
-	static const char *const roots[] = { "/site-packages/", "/dist-packages/" };
-	const char *tail = NULL, *at;
-
-	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
-		for (at = file; (at = strstr(at, roots[i])); at++) {
-			if (!tail || at + strlen(roots[i]) > tail)
-				tail = at + strlen(roots[i]);
-		}
-	}
-	for (at = file; !tail && (at = strstr(at, "/lib/python")); at++) {
-		const char *end = at + strlen("/lib/python");
-
-		while (isdigit((unsigned char)*end) || *end == '.')
-			end++;
-		if (*end == '/' && end > at + strlen("/lib/python"))
-			tail = end + 1;
-	}
-	return tail;
-}
-
 /* Dotted name of the module that a file is, as `import` would name it; a file outside the import roots is itself. */
 static struct rt_text *rt_module_of(struct rt_texts *texts, struct rt_text *file)
 {
@@ -232,8 +210,8 @@ static struct rt_text *rt_module_of(struct rt_texts *texts, struct rt_text *file
 
 	if (file->module)
 		return file->module;
-	tail = rt_module_tail(file->s);
-	if (!tail || !*tail || !(name = strdup(tail))) {
+	tail = rt_source_tail(file->s);
+	if (tail == file->s || !*tail || !(name = strdup(tail))) {
 		file->module = file;
 		return file;
 	}

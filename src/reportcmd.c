@@ -92,6 +92,15 @@ static int read_budgets(struct report *report, const struct rt_profile *profile)
 	return status ? status : rt_verdict_check(report->verdict, profile);
 }
 
+static bool wants_stacks(const struct rt_opts *opts)
+{
+	for (int id = 0; id < RT_FORMATS; id++) {
+		if (opts->format_file[id] && rt_format_get((enum rt_format_id)id)->needs & RT_NEED_STACKS)
+			return true;
+	}
+	return false;
+}
+
 static int run(struct report *report, const char *path, const struct rt_profile *profile)
 {
 	const char *own = getenv("VLLM_ENABLE_RAM_TRACKING");
@@ -99,6 +108,7 @@ static int run(struct report *report, const char *path, const struct rt_profile 
 		.path = path,
 		.profile = profile,
 		.want_growth = report->opts->json_growth,
+		.want_stacks = wants_stacks(report->opts),
 		.no_mappings = !report->opts->mappings,
 		.ignore_mute = own && *own && strcmp(own, "0"),
 		.on_begin = on_begin,
