@@ -87,7 +87,7 @@ static const struct argp_option rt_options[] = {
 	{NULL, 0, NULL, 0, NULL, 0},
 };
 
-static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\nrecord [-o FILE] -p PID | -- COMMAND [ARG...] | --wait REGEX\nreport [FILE...]\ndoctor [-p PID] [--json]";
+static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\nrecord [-o FILE] -p PID | -- COMMAND [ARG...] | --wait REGEX\nreport [FILE...]\ndiff OLD [OLD...] NEW\ndoctor [-p PID] [--json]";
 
 static const char rt_opts_doc[] =
 	"Charges every change of RSS of a starting Python program (vLLM by default) to the phase that caused it: "
@@ -98,6 +98,7 @@ static const char rt_opts_doc[] =
 	"signal N) once it ran.\n\n"
 	"'" RT_NAME " record' keeps what it sees in a ledger (-o FILE; default: " RT_LEDGER_DEFAULT "), from which '" RT_NAME " report' makes the same log, summary and NDJSON, "
 	"with -P also by another profile.\n\n"
+	"'" RT_NAME " diff OLD [OLD...] NEW' compares the runs of ledgers.\n\n"
 	"'" RT_NAME " doctor' says what this kernel, these privileges and a process allow.\n\n"
 	"Example: sudo " RT_NAME " -p \"$(pgrep -of 'vllm serve')\"";
 
