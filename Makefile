@@ -29,11 +29,12 @@ WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
 ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
 	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
 BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
-LIBS     := -lbpf -lelf -lz -lyaml -ljansson -lstdc++ # the last for __cxa_demangle
+LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm -lstdc++ # the last for __cxa_demangle
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += entrywatch nativewatch nativemaps probe_native kfeat hostinfo precheck doctor doctarget nativesym nativejail
+EDGES    += entrywatch nativewatch nativemaps probe_native nativesym nativejail kfeat hostinfo precheck doctor doctarget
+EDGES    += verdict diffcmd wholefile terminal recording reportcmd
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -45,7 +46,7 @@ all: $(B)/ramtrack-bpf $(B)/pyprobe
 
 help:
 	@sed -n '3,7s/^# \{0,1\}//p' Makefile
-	@echo "  make fuzz | test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | install PREFIX= DESTDIR= | clean"
+	@echo "  make test-unit | test-host | test-e2e | test-vm | test-vllm | kernels-doc | check-profile | bench | fuzz | install PREFIX= DESTDIR= | clean"
 
 $(B):
 	mkdir -p $(B) $(B)/san
@@ -99,6 +100,7 @@ $(B)/nativeprobe: tools/nativeprobe.c $(B)/nativesym.o $(B)/nativejail.o $(B)/li
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/schema docs/schema/*.json
 	install -D -m 644 doc/ramtrack-bpf.1 $(DESTDIR)$(PREFIX)/share/man/man1/ramtrack-bpf.1
 
 clean:
@@ -106,8 +108,8 @@ clean:
 
 # ---- what a fresh Debian needs ----
 
-DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev gcc g++ libc6-dev pkg-config python3
-TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev python3-venv util-linux procps
+DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libzstd-dev gcc g++ libc6-dev pkg-config python3
+TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-jsonschema python3-dev python3-venv util-linux procps
 VMDEPS   := qemu-system-x86 busybox-static cpio xz-utils zstd
 
 deps:
@@ -121,7 +123,7 @@ test-deps:
 SAN      := -fsanitize=address,undefined -fno-omit-frame-pointer -O1 -g
 UNIT     := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 # Modules that a unit test links: the whole pure core and the edges that need no BPF.
-UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c src/nativesym.c src/nativejail.c
+UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c src/nativesym.c src/nativejail.c src/wholefile.c
 UNIT_OBJ := $(UNIT_SRC:src/%.c=$(B)/san/%.o)
 
 $(B)/san/%.o: src/%.c | $(B)
@@ -139,10 +141,6 @@ $(B)/san/native_seed.so: $(NATIVE)/lib.cpp $(NATIVE)/shapes.s | $(B)
 	$(CXX) -std=c++17 -shared -fPIC -O2 -fcf-protection=full -Wl,--build-id -Wl,--hash-style=gnu -o $@ $^
 
 $(B)/san/test_nativefuzz: | $(B)/san/native_seed.so
-
-# The same damage, more of it and never twice.
-fuzz: $(B)/san/test_nativefuzz
-	RT_FUZZ_ROUNDS=$${RT_FUZZ_ROUNDS:-50000} RT_FUZZ_SEED=$${RT_FUZZ_SEED:-$$(date +%s)} $<
 
 $(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)
@@ -187,6 +185,11 @@ test-vm: test-deps
 # The same, and its table into docs/kernels.md.
 kernels-doc: test-vm
 	@$(PYTHON) tests/vm/kernels_doc.py docs/kernels.md
+
+# Damaged ledgers and ELF files, as many as are asked for, other ones each time; the first ones are in test-unit.
+fuzz: $(B)/san/test_ledger_fuzz $(B)/san/test_nativefuzz
+	@RT_FUZZ_RUNS=$${RT_FUZZ_RUNS:-200000} RT_FUZZ_SEED=$${RT_FUZZ_SEED:-$$(date +%s)} $(B)/san/test_ledger_fuzz
+	@RT_FUZZ_ROUNDS=$${RT_FUZZ_ROUNDS:-50000} RT_FUZZ_SEED=$${RT_FUZZ_SEED:-$$(date +%s)} $(B)/san/test_nativefuzz
 
 check-profile: $(B)/pyprobe $(B)/nativeprobe
 	$(PYTHON) tools/check_native.py --profile profiles/vllm.yaml --nativeprobe $(B)/nativeprobe --docs docs/vllm.md

@@ -255,12 +255,20 @@ static __always_inline u64 rt_total(const struct rt_space *s)
 	return n > 0 ? n : 0;
 }
 
+/* Is the stack another one than that of the thread's last run? Asked only while a ledger is kept. */
+static __always_inline bool rt_run_moved(const struct rt_run *run, const struct rt_seen *seen)
+{
+	return cfg.every_move && run->node != seen->node && !(seen->flags & (RT_RUN_UNREADABLE | RT_RUN_BUSY));
+}
+
 static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s, u32 slot, struct task_struct *task,
 					 u64 now, const struct rt_seen *seen, const struct rt_delta *d, bool edge)
 {
 	struct rt_run *run = &t->run;
 	u32 how = edge ? RT_RUN_EDGE : run->node == seen->node ? RT_RUN_CUT : 0;
 
+	if (rt_run_moved(run, seen))
+		how |= RT_RUN_MOVED;
 	run->first_ns = now;
 	run->prev_seen_ns = t->seen_ns;
 #pragma unroll
@@ -279,7 +287,7 @@ static __always_inline void rt_run_begin(struct rt_thread *t, struct rt_space *s
 	run->epoch = s->epoch;
 	run->flags = seen->flags | how;
 	run->active = 1;
-	run->dirty = edge;
+	run->dirty = edge || how & RT_RUN_MOVED;
 	run->events = 0;
 	run->slot = slot;
 	run->min_flt = rt_of(task, min_flt) - t->min_now;
@@ -292,10 +300,10 @@ static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64
 	struct task_struct *task = rt_current_task();
 	const struct rt_delta *d = &t->delta;
 	struct rt_run *run = &t->run;
-	bool edge = seen->sig != t->sig || (seen->flags & RT_RUN_ENTRY);
+	bool edge = seen->sig != t->sig || (seen->flags & RT_RUN_ENTRY), moved = rt_run_moved(run, seen);
 	u32 k = d->kind, slot = t->slot;
 
-	if (!d->pages && !edge) {
+	if (!d->pages && !edge && !moved) {
 		t->seen_ns = now;
 		if (run->active)
 			run->last_ns = now;
@@ -303,10 +311,10 @@ static RT_FOLDED int rt_charge_here(struct rt_thread *t, struct rt_space *s, u64
 	}
 	t->sig = seen->sig;
 	if (!run->active || edge || run->node != seen->node || run->epoch != s->epoch || run->slot != slot ||
-	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE)) != seen->flags || (run->events && run->map != d->map)) {
+	    (run->flags & ~(RT_RUN_CUT | RT_RUN_EDGE | RT_RUN_MOVED)) != seen->flags || (run->events && run->map != d->map)) {
 		if (run->active)
 			rt_emit_run(t, run, task, s->image);
-		if (edge)
+		if (edge || moved)
 			rt_add(&s->epoch, 1);
 		rt_run_begin(t, s, slot, task, now, seen, d, edge);
 	}

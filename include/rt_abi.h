@@ -187,6 +187,7 @@ enum rt_run_flags {
 	RT_RUN_CUT = 16,       /* continues the thread's last run: cut by age, a sleep, or another thread's phase change */
 	RT_RUN_EDGE = 64,      /* begun because the frames that the profile names are others, or elsewhere, than at the thread's last look */
 	RT_RUN_EXIT = 128,     /* begun because a call of the code object `code` ended at first_ns exactly: its caller is the innermost frame */
+	RT_RUN_MOVED = 256,    /* the stack is another one than at the thread's last look, whatever the profile names (rt_config.every_move) */
 	RT_RUN_NOT_YET = 32,   /* the image's interpreter is not found yet (start-up of the interpreter itself) */
 };
 

@@ -42,7 +42,7 @@ struct rt_config {
 	__rt_u32 sample_looks;	   /* clock samples look at stacks (0: they only flush) */
 	__rt_u32 mappings;	   /* tell pages apart by mapping */
 	__rt_u32 preempted;	   /* programs of tracepoints can be preempted, unless they switch that off */
-	__rt_u32 pad;
+	__rt_u32 every_move;	   /* every look that finds another stack begins a run, so that phases can be found that the profile does not name */
 	__rt_u64 flush_age_ns;	   /* a run older than this is sent at its thread's next event */
 };
 

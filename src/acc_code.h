@@ -52,6 +52,12 @@ struct rt_code *rt_codes_find(const struct rt_codes *codes, uint32_t id);
  * source. Returns 0, -EINVAL (malformed), -EEXIST, -ENOSPC or -ENOMEM. */
 int rt_codes_add(struct rt_codes *codes, const uint8_t *record, size_t size, uint32_t pid);
 
+/* The same function, maybe of two images. */
+static inline bool rt_code_same(const struct rt_code *a, const struct rt_code *b)
+{
+	return a == b || (a->qualname == b->qualname && a->file == b->file && a->firstlineno == b->firstlineno);
+}
+
 /* Line of the instruction at `instr`, 0 if not known. */
 int rt_code_line(const struct rt_code *code, uint32_t instr);
 

@@ -19,7 +19,7 @@
 #include "acc_stack.h"
 #include "account.h"
 
-#define RT_SINKS 4
+#define RT_SINKS 16
 #define RT_PAGES_MAX (1ll << 36) /* 256 TiB of 4 KiB pages: more is nonsense, and sums of it must not overflow */
 
 enum rt_word { /* what stands in the place of a module's name */
@@ -36,12 +36,14 @@ struct rt_account {
 	struct rt_account_config config;
 	struct rt_sink sink[RT_SINKS];
 	size_t n_sinks;
+	struct rt_account_tap tap;
 	struct rt_texts texts;
 	struct rt_stacks stacks;
 	struct rt_order order;
 	struct rt_procs procs;
 	struct rt_mappings mappings;
 	struct rt_natives natives;
+	struct rt_sum_frames frames; /* if config.want_stacks */
 	/* image -> pid, from the moment its record arrives: sources are read before it is applied */
 	struct rt_map pids;
 	struct rt_text *word[RT_WORDS];

@@ -25,6 +25,7 @@ struct rt_source {
 	uint32_t image;
 	struct rt_text *file;
 	struct rt_split *split; /* NULL: it could not be read */
+	bool not_kept;
 	uint64_t used;
 };
 
@@ -121,21 +122,23 @@ static struct rt_split *rt_split_get(struct rt_matcher *matcher, const struct rt
 }
 
 static struct rt_split *rt_source_read(struct rt_matcher *matcher, uint32_t image, uint32_t pid,
-				       const struct rt_text *file)
+				       const struct rt_text *file, bool *not_kept)
 {
 	struct rt_split *split;
 	char *text = NULL;
 	size_t len = 0;
+	int err = matcher->read_source ? matcher->read_source(matcher->ctx, image, pid, file->s, &text, &len) : -ENOENT;
 
-	if (!matcher->read_source || matcher->read_source(matcher->ctx, image, pid, file->s, &text, &len) || !text)
+	*not_kept = err == -ENODATA;
+	if (err || !text)
 		return NULL;
 	split = rt_split_get(matcher, file, text, len);
 	free(text);
 	return split;
 }
 
-/* The split source, one reference more; NULL if it cannot be read. */
-static struct rt_split *rt_source_get(struct rt_matcher *matcher, uint32_t image, uint32_t pid, struct rt_text *file)
+/* The split source, one reference more; NULL if it cannot be read, or (*not_kept) is not to be had any more. */
+static struct rt_split *rt_source_get(struct rt_matcher *matcher, uint32_t image, uint32_t pid, struct rt_text *file, bool *not_kept)
 {
 	struct rt_source *source, **place = &matcher->source[0];
 	struct rt_split *split;
@@ -144,6 +147,7 @@ static struct rt_split *rt_source_get(struct rt_matcher *matcher, uint32_t image
 		source = matcher->source[i];
 		if (source && source->image == image && source->file == file) {
 			source->used = ++matcher->clock;
+			*not_kept = source->not_kept;
 			if (source->split)
 				source->split->refs++;
 			return source->split;
@@ -151,13 +155,13 @@ static struct rt_split *rt_source_get(struct rt_matcher *matcher, uint32_t image
 		if (!source || (*place && source->used < (*place)->used))
 			place = &matcher->source[i];
 	}
-	split = rt_source_read(matcher, image, pid, file);
+	split = rt_source_read(matcher, image, pid, file, not_kept);
 	source = !split || split->len <= RT_SOURCE_KEEP ? calloc(1, sizeof(*source)) : NULL;
 	if (!source)
 		return split;
 	rt_source_free(matcher, *place);
 	*place = source;
-	*source = (struct rt_source){ .image = image, .file = file, .split = split, .used = ++matcher->clock };
+	*source = (struct rt_source){ .image = image, .file = file, .split = split, .not_kept = *not_kept, .used = ++matcher->clock };
 	file->refs++;
 	if (split)
 		split->refs++;
@@ -220,6 +224,7 @@ struct rt_matching {
 	const char *qualname;
 	bool last_part; /* of the qualified name is all that is known */
 	bool read;	/* the source was asked for */
+	bool not_kept;
 	struct rt_split *split; /* NULL: not readable */
 	char buffer[RT_MATCH_NAME];
 };
@@ -227,7 +232,7 @@ struct rt_matching {
 static void rt_matching_read(struct rt_matcher *matcher, struct rt_matching *m)
 {
 	if (!m->read)
-		m->split = rt_source_get(matcher, m->of->image, m->of->pid, m->of->file);
+		m->split = rt_source_get(matcher, m->of->image, m->of->pid, m->of->file, &m->not_kept);
 	m->read = true;
 }
 
@@ -269,7 +274,7 @@ static int rt_matching_statements(struct rt_matcher *matcher, struct rt_matching
 
 	rt_matching_read(matcher, m);
 	if (!m->split) {
-		rt_matcher_fate(matcher, index, RT_NH_SOURCE_UNREADABLE, m->of->file);
+		rt_matcher_fate(matcher, index, m->not_kept ? RT_NH_SOURCE_NOT_KEPT : RT_NH_SOURCE_UNREADABLE, m->of->file);
 		return 0;
 	}
 	n = rt_pysource_find(&m->split->lines, m->of->firstlineno, m->qualname, phase->statements, phase->n_statements,

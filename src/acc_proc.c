@@ -40,6 +40,7 @@ struct rt_process *rt_proc_new(struct rt_procs *procs, uint32_t pid, struct rt_p
 
 	if (!proc)
 		return NULL;
+	proc->procs = procs;
 	proc->pid = pid;
 	proc->first = !procs->any;
 	procs->any = true;
@@ -96,6 +97,9 @@ void rt_proc_set_rss(struct rt_process *proc, const int64_t pages[RT_KINDS], boo
 	memcpy(proc->rss, pages, sizeof(proc->rss));
 	if (!change)
 		return;
+	proc->procs->total += change;
+	if (proc->procs->total > proc->procs->total_peak)
+		proc->procs->total_peak = proc->procs->total;
 	for (struct rt_process *up = proc->parent; up; up = up->parent) {
 		up->tree += change;
 		if (news)
@@ -103,6 +107,15 @@ void rt_proc_set_rss(struct rt_process *proc, const int64_t pages[RT_KINDS], boo
 		for (struct rt_span *span = up->spans; span; span = span->next)
 			span->tree_start += change;
 	}
+}
+
+void rt_proc_reached(struct rt_process *proc, int64_t total)
+{
+	struct rt_procs *procs = proc->procs;
+	int64_t together = procs->total - rt_pages_total(proc->rss) + total;
+
+	if (together > procs->total_peak)
+		procs->total_peak = together;
 }
 
 struct rt_process *rt_proc_alive(const struct rt_procs *procs, uint32_t pid)
@@ -130,6 +143,7 @@ static void rt_proc_free(struct rt_procs *procs, struct rt_process *proc)
 	rt_text_put(procs->texts, proc->cmdline);
 	rt_text_put(procs->texts, proc->python);
 	rt_outside_free(&proc->outside, procs->texts);
+	rt_stacksum_free(&proc->stacks, procs->frames);
 	rt_rows_free(&proc->rows);
 	rt_native_rows_free(&proc->natives, procs->texts);
 	for (uint32_t i = 0; i < proc->n_held; i++)
@@ -165,6 +179,17 @@ static struct rt_process *rt_proc_merged(struct rt_procs *procs, struct rt_text 
 	return into;
 }
 
+/* After the rows of phases: they have other numbers there. */
+static void rt_proc_merge_stacks(struct rt_procs *procs, struct rt_process *into, const struct rt_process *from)
+{
+	for (uint32_t i = 0; i < from->stacks.n; i++) {
+		struct rt_sum_row row = from->stacks.row[i];
+
+		row.phase = rt_rows_like(&into->rows, &from->rows, row.phase);
+		rt_stacksum_charge(&into->stacks, procs->frames, &row);
+	}
+}
+
 static void rt_proc_merge(struct rt_procs *procs, struct rt_process *proc)
 {
 	struct rt_process *into = rt_proc_merged(procs, proc->name), *child;
@@ -190,6 +215,7 @@ static void rt_proc_merge(struct rt_procs *procs, struct rt_process *proc)
 	rt_rows_add(&into->rows, &proc->rows);
 	rt_native_rows_add(&into->natives, procs->texts, &proc->natives);
 	rt_outside_add(&into->outside, &proc->outside);
+	rt_proc_merge_stacks(procs, into, proc);
 	while ((child = proc->first_child)) {
 		rt_proc_orphan(child);
 		rt_proc_adopt(proc->parent, child);

@@ -20,6 +20,7 @@
 #include "acc_text.h"
 #include "rt_abi.h"
 #include "sink.h"
+#include "stacksum.h"
 
 #define RT_ALIVE_MAX 4096u    /* processes at a time */
 #define RT_ENDED_MAX 4096u    /* ended processes listed one by one; then they are added up by name */
@@ -81,6 +82,7 @@ struct rt_held {
 #define RT_HELD_MAX 32u
 
 struct rt_process {
+	struct rt_procs *procs; /* all of them: it counts in their sums */
 	uint32_t pid, ppid;
 	/* tree of followed processes, siblings in order of birth */
 	struct rt_process *parent, *first_child, *last_child, *prev, *next;
@@ -103,6 +105,7 @@ struct rt_process {
 	struct rt_rows rows;
 	struct rt_outside outside;
 	struct rt_native_rows natives;
+	struct rt_stacksum stacks;
 	int64_t ambiguous, by_creator, by_only, cause[RT_CAUSES];
 	int64_t unaccounted;
 	struct rt_held *held; /* RT_HELD_MAX; NULL: not known */
@@ -112,12 +115,14 @@ struct rt_process {
 
 struct rt_procs {
 	struct rt_texts *texts;
+	struct rt_sum_frames *frames;
 	struct rt_map images, threads;
 	struct rt_process *oldest, *newest;
 	struct rt_image *ended[RT_IMAGES_ENDED]; /* ring */
 	uint32_t ended_at;
 	uint32_t n_alive, n_ended, n_merged;
 	bool any;
+	int64_t total, total_peak; /* pages of all that live, together: now, and at most at one time */
 };
 
 static inline int64_t rt_pages_total(const int64_t pages[RT_KINDS])
@@ -140,9 +145,12 @@ struct rt_image *rt_image_find(const struct rt_procs *procs, uint32_t id);
 /* The image takes no more changes as a rule; it stays known for a while for late ones. */
 void rt_image_retire(struct rt_procs *procs, struct rt_image *image);
 
-/* Sets the RSS as known now; the ancestors' sums follow. `news` is false for memory that was there before and only
+/* Sets the RSS as known now; the ancestors' sums and that of all processes follow. `news` is false for memory that was there before and only
  * comes into sight. */
 void rt_proc_set_rss(struct rt_process *proc, const int64_t pages[RT_KINDS], bool news);
+
+/* The process has meanwhile been as large as `total`, the others being as they are known now. */
+void rt_proc_reached(struct rt_process *proc, int64_t total);
 
 /* The process that lives under this pid, or NULL. */
 struct rt_process *rt_proc_alive(const struct rt_procs *procs, uint32_t pid);

@@ -11,6 +11,7 @@
 #include "acc_code.h"
 #include "acc_nodes.h"
 #include "phase.h"
+#include "stacksum.h"
 
 #define RT_STACK_FRAMES 1024u /* told of one stack */
 
@@ -20,6 +21,7 @@ struct rt_stacks {
 	struct rt_codes codes;
 	struct rt_nodes nodes;
 	struct rt_paths paths;
+	struct rt_text *gap, *unknown; /* frames without a code object */
 	uint64_t lost; /* nodes whose code object never came */
 	struct rt_frame_view *frame; /* scratch, RT_STACK_FRAMES of them */
 };
@@ -33,6 +35,9 @@ int rt_stacks_node(struct rt_stacks *stacks, const struct rt_rec_node *rec);
 
 /* Phase path of a node, RT_PATH_UNKNOWN if it cannot be told. */
 uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t node);
+
+/* Are two nodes the same stack by content? */
+bool rt_stacks_same(struct rt_stacks *stacks, uint32_t a, uint32_t b);
 
 /* How many elements of the node's path were there before its innermost frame was called. */
 uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node);
@@ -58,6 +63,9 @@ struct rt_text *rt_stacks_module(struct rt_stacks *stacks, uint32_t node);
 
 /* Frames of a stack, innermost first, in scratch memory. Returns how many. */
 size_t rt_stacks_frames(struct rt_stacks *stacks, uint32_t node, const struct rt_frame_view **frames);
+
+/* The same stack in the trie of sums (stacksum.h). Frames whose code object is not known are "<unknown>". */
+uint32_t rt_stacks_sum_frame(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t node);
 
 /* Frees nodes and code objects with smaller numbers. Paths in use besides those of nodes must be marked before. */
 void rt_stacks_forget(struct rt_stacks *stacks, uint32_t node, uint32_t code);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "acc_span.h"
+#include "ledpack.h" /* RT_RECORD_MAX */
 
 /* Least size of each kind of record. */
 static const size_t rt_record_size[] = {
@@ -21,8 +22,6 @@ static const size_t rt_record_size[] = {
 	[RT_REC_SITE] = sizeof(struct rt_rec_site),
 };
 
-#define RT_RECORD_MAX (128u << 10) /* bytes of the longest record that is taken */
-
 static int rt_account_init(struct rt_account *account)
 {
 	static const char *const words[RT_WORDS] = {
@@ -34,7 +33,12 @@ static int rt_account_init(struct rt_account *account)
 	int err;
 
 	account->procs.texts = &account->texts;
-	err = rt_stacks_init(&account->stacks, &account->texts, account->config.profile, account->config.want_growth);
+	account->procs.frames = &account->frames;
+	account->stacks.nodes.want_notes = account->config.want_stacks;
+	err = rt_stacks_init(&account->stacks, &account->texts, account->config.profile,
+			     account->config.want_growth || account->config.want_stacks);
+	if (!err && account->config.want_stacks)
+		err = rt_sum_init(&account->frames, &account->texts);
 	if (!err)
 		err = rt_mappings_init(&account->mappings, &account->texts);
 	if (err)
@@ -71,6 +75,7 @@ void rt_account_free(struct rt_account *account)
 	rt_summary_free(account);
 	rt_procs_free(&account->procs);
 	rt_stacks_free(&account->stacks);
+	rt_sum_free(&account->frames);
 	rt_order_free(&account->order);
 	rt_mappings_free(&account->mappings);
 	rt_natives_free(&account->natives, &account->texts);
@@ -260,13 +265,39 @@ int rt_account_record(struct rt_account *account, const void *record, size_t siz
 
 	if (err)
 		account->lost_records++;
+	if (account->tap.on_record)
+		account->tap.on_record(account->tap.ctx, record, size);
 	return err;
+}
+
+void rt_account_set_tap(struct rt_account *account, const struct rt_account_tap *tap)
+{
+	account->tap = tap ? *tap : (struct rt_account_tap){ 0 };
+}
+
+void rt_account_walk(struct rt_account *account, uint32_t node, bool (*each)(void *ctx, uint32_t node, uint32_t code, const char *file), void *ctx)
+{
+	while (node) { /* a parent's number is smaller: it ends */
+		const struct rt_node *at = rt_nodes_find(&account->stacks.nodes, node);
+		const struct rt_code *code = at ? rt_codes_find(&account->stacks.codes, at->code) : NULL;
+
+		if (!at || !each(ctx, node, at->code, code ? code->file->s : NULL))
+			return;
+		node = at->parent;
+	}
+}
+
+uint32_t rt_account_pid(const struct rt_account *account, uint32_t image)
+{
+	return (uint32_t)(uintptr_t)rt_map_get(&account->pids, image);
 }
 
 void rt_account_advance(struct rt_account *account, uint64_t now_ns)
 {
 	if (now_ns >= account->config.window_ns)
 		rt_account_release(account, now_ns - account->config.window_ns);
+	if (account->tap.on_advance)
+		account->tap.on_advance(account->tap.ctx, now_ns);
 }
 
 const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t now_ns,
@@ -302,6 +333,8 @@ void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code)
 			rt_path_mark(&account->stacks.paths, span->path);
 	}
 	rt_stacks_forget(&account->stacks, node, code);
+	if (account->tap.on_forget)
+		account->tap.on_forget(account->tap.ctx, node, code);
 }
 
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes)
@@ -315,6 +348,14 @@ void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *co
 size_t rt_account_alive(const struct rt_account *account)
 {
 	return account->procs.n_alive;
+}
+
+void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *peak)
+{
+	if (now)
+		*now = rt_account_bytes(account, account->procs.total);
+	if (peak)
+		*peak = rt_account_bytes(account, account->procs.total_peak);
 }
 
 bool rt_account_watched(const struct rt_account *account, uint32_t code)

@@ -22,10 +22,11 @@ struct rt_account_config {
 	uint64_t page_size;
 	uint64_t window_ns; /* 0: records are in the order of their time already */
 	bool want_growth;
+	bool want_stacks;   /* add up growth by stack: rt_proc_summary.stacks */
 	bool want_mappings; /* tell each phase's change apart by mapping */
 	bool ignore_mute; /* ramtrack-bpf's own VLLM_ENABLE_RAM_TRACKING=1 overrules the targets' */
 	/* Reads a source file of the target as that image sees it. Returns 0 and *text (malloc'ed, core frees), or
-	 * -errno. May be NULL. */
+	 * -errno; -ENODATA: it was not kept (src/replay.h). May be NULL. */
 	int (*read_source)(void *ctx, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len);
 	/* Code objects up to 3.10 have just a name, and the source does not say in which class or function this one is (it cannot be read, or is another
 	 * version): it is taken for the phase because of the name's last part. Told once a phase. May be NULL. */
@@ -36,8 +37,25 @@ struct rt_account_config {
 struct rt_account *rt_account_new(const struct rt_account_config *config);
 void rt_account_free(struct rt_account *account);
 
-/* Outputs are told in the order in which they were added. The sink is copied. At most 4. Returns 0 or -ENOSPC. */
+/* Outputs are told in the order in which they were added. The sink is copied. At most 16. Returns 0 or -ENOSPC. */
 int rt_account_add_sink(struct rt_account *account, const struct rt_sink *sink);
+
+/* Sees what the account is told, in that order, each once it has been done: given to another account, the same comes out. */
+struct rt_account_tap {
+	void *ctx;
+	void (*on_record)(void *ctx, const void *record, size_t size); /* malformed ones too */
+	void (*on_advance)(void *ctx, uint64_t now_ns);
+	void (*on_forget)(void *ctx, uint32_t node, uint32_t code);
+};
+
+/* At most one; the tap is copied, NULL takes it off. All members must be set. */
+void rt_account_set_tap(struct rt_account *account, const struct rt_account_tap *tap);
+
+/* Calls `each` for the frames of a stack, innermost first, until it returns false or an ancestor is not known. `file` is NULL where the code object is not known. */
+void rt_account_walk(struct rt_account *account, uint32_t node, bool (*each)(void *ctx, uint32_t node, uint32_t code, const char *file), void *ctx);
+
+/* The pid of an image that has not ended; 0: there is none. */
+uint32_t rt_account_pid(const struct rt_account *account, uint32_t image);
 
 /* One record of `size` bytes (need not be aligned). Returns 0, or -EINVAL for a malformed one, -ENOMEM: both are
  * also counted as lost. */
@@ -66,5 +84,8 @@ void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *co
 
 /* Number of processes that are followed and have not ended. */
 size_t rt_account_alive(const struct rt_account *account);
+
+/* RSS of all of them together in bytes, so far: now, and at most at one time (see struct rt_summary). Either pointer may be NULL. */
+void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *peak);
 
 #endif

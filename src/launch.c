@@ -15,8 +15,7 @@
 
 #include "log.h"
 
-/* An id that sudo left in the environment; -1 if there is none. */
-static long sudo_id(const char *name)
+long rt_launch_sudo_id(const char *name)
 {
 	const char *text = getenv(name);
 	char *end;
@@ -32,7 +31,7 @@ static long sudo_id(const char *name)
 /* Becomes the user who called sudo, for good. Returns 0 or an errno. */
 static int drop_privileges(void)
 {
-	long uid = sudo_id("SUDO_UID"), gid = sudo_id("SUDO_GID");
+	long uid = rt_launch_sudo_id("SUDO_UID"), gid = rt_launch_sudo_id("SUDO_GID");
 	struct passwd *pw;
 
 	if (geteuid() || uid < 0 || gid < 0)

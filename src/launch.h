@@ -5,6 +5,9 @@
 
 #include <sys/types.h>
 
+/* An id that sudo left in the environment (SUDO_UID, SUDO_GID); -1: there is none. */
+long rt_launch_sudo_id(const char *name);
+
 struct rt_launch {
 	pid_t pid;    /* of the child; 0: none */
 	int go;	      /* write end: closing it after a byte lets the child exec */

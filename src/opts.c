@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bexpr.h"
 #include "taglog.h"
 #include "units.h"
 
@@ -28,6 +29,13 @@ enum rt_opt_key {
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
 	RT_OPT_WAIT,
+	RT_OPT_FAIL_IF,
+	RT_OPT_BUDGET,
+	RT_OPT_JUNIT,
+	RT_OPT_RECORD,
+	RT_OPT_VALUE,
+	RT_OPT_FORMAT, /* and what follows: + enum rt_format_id */
+	RT_OPT_FORMAT_LAST = RT_OPT_FORMAT + RT_FORMATS - 1,
 };
 
 static const struct argp_option rt_options[] = {
@@ -42,6 +50,11 @@ static const struct argp_option rt_options[] = {
 	{"output", 'o', "FILE", 0, "The tagged log goes to FILE instead of standard output", 2},
 	{"json", 'j', "FILE", 0, "Write NDJSON records to FILE, - for standard output", 2},
 	{"json-growth", RT_OPT_JSON_GROWTH, NULL, 0, "NDJSON: also every change with its stack", 2},
+	{"record", RT_OPT_RECORD, "FILE", 0, "Keep the ledger in FILE as well, for `" RT_NAME " report'", 2},
+	{"perfetto", RT_OPT_FORMAT + RT_FORMAT_PERFETTO, "FILE", 0, "Phases and RSS over time for ui.perfetto.dev to FILE", 2},
+	{"folded", RT_OPT_FORMAT + RT_FORMAT_FOLDED, "FILE", 0, "Growth by stack for flamegraph.pl and speedscope to FILE", 2},
+	{"prom", RT_OPT_FORMAT + RT_FORMAT_PROM, "FILE", 0, "The summary as metrics for Prometheus's textfile collector to FILE", 2},
+	{"value", RT_OPT_VALUE, "gained|released|held", 0, "--folded: which bytes (default: gained; held: gained less released)", 2},
 	{"lang", RT_OPT_LANG, "zh|en", 0, "Language of the log and of the labels (default: zh)", 2},
 	{"tag", RT_OPT_TAG, "TEXT", 0,
 	 "Text of the tag that ends each line; empty: no tag (default: " RT_TAG_DEFAULT ")", 2},
@@ -62,24 +75,33 @@ static const struct argp_option rt_options[] = {
 	{"native-alloc", RT_OPT_NATIVE_ALLOC, NULL, 0,
 	 "Also probe the native functions that the profile marks hot (c10::alloc_cpu): each of their calls costs about a microsecond", 3},
 	{"strict", RT_OPT_STRICT, NULL, 0, "Exit status 6 when anything was lost or left unaccounted", 3},
-	{NULL, 0, NULL, 0, "Messages:", 4},
-	{"verbose", 'v', NULL, 0, "More messages on standard error", 4},
-	{"quiet", 'q', NULL, 0, "Only errors on standard error", 4},
-	{"version", 'V', NULL, 0, "Print the version", 4},
-	{"help", 'h', NULL, 0, "Print this help", 4},
-	{"usage", RT_OPT_USAGE, NULL, OPTION_HIDDEN, "Print a short usage message", 4},
+	{NULL, 0, NULL, 0, "Budgets:", 4},
+	{"fail-if", RT_OPT_FAIL_IF, "EXPR", 0,
+	 "Exit status 7 when EXPR is true at the end: 'phase(\"load_weights\").peak > 40G', 'role(\"Worker*\").phase(\"runner_init\").anon > 2G', "
+	 "'tree.peak > 60G or lost.records > 0'; may be given several times", 4},
+	{"budget", RT_OPT_BUDGET, "FILE", 0, "The same for all budgets of a YAML file, a list of {name, expr, note}; may be given several times", 4},
+	{"junit", RT_OPT_JUNIT, "FILE", 0, "Write the budgets' outcome as JUnit XML to FILE", 4},
+	{NULL, 0, NULL, 0, "Messages:", 5},
+	{"verbose", 'v', NULL, 0, "More messages on standard error", 5},
+	{"quiet", 'q', NULL, 0, "Only errors on standard error", 5},
+	{"version", 'V', NULL, 0, "Print the version", 5},
+	{"help", 'h', NULL, 0, "Print this help", 5},
+	{"usage", RT_OPT_USAGE, NULL, OPTION_HIDDEN, "Print a short usage message", 5},
 	{NULL, 0, NULL, 0, NULL, 0},
 };
 
-static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\ndoctor [-p PID] [--json]";
+static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\nrecord [-o FILE] -p PID | -- COMMAND [ARG...] | --wait REGEX\nreport [FILE...]\ndiff OLD [OLD...] NEW\ndoctor [-p PID] [--json]";
 
 static const char rt_opts_doc[] =
 	"Charges every change of RSS of a starting Python program (vLLM by default) to the phase that caused it: "
 	"a log line at the beginning and end of each phase, then a summary."
 	"\v"
 	"Exit status: 0 good; 1 error; 2 usage; 3 no such target, or not one that can be traced; 4 privilege missing; "
-	"5 kernel feature missing; 6 incomplete under --strict; with -- COMMAND the command's own status (128+N for "
+	"5 kernel feature missing; 6 incomplete under --strict; 7 a budget is broken; with -- COMMAND the command's own status (128+N for "
 	"signal N) once it ran.\n\n"
+	"'" RT_NAME " record' keeps what it sees in a ledger (-o FILE; default: " RT_LEDGER_DEFAULT "), from which '" RT_NAME " report' makes the same log, summary and NDJSON, "
+	"with -P also by another profile.\n\n"
+	"'" RT_NAME " diff OLD [OLD...] NEW' compares the runs of ledgers.\n\n"
 	"'" RT_NAME " doctor' says what this kernel, these privileges and a process allow.\n\n"
 	"Example: sudo " RT_NAME " -p \"$(pgrep -of 'vllm serve')\"";
 
@@ -89,6 +111,7 @@ struct rt_opts_state {
 	struct rt_opts opts;
 	int status; /* exit status once something was refused */
 	bool separator; /* a -- was seen */
+	bool value_given;
 };
 
 /* ---- messages ---- */
@@ -245,6 +268,20 @@ static error_t rt_opts_color(struct rt_opts_state *state, const char *text)
 	return 0;
 }
 
+static error_t rt_opts_value(struct rt_opts_state *state, const char *text)
+{
+	static const struct rt_opts_word words[] = {
+		{"gained", RT_FOLDED_GAINED}, {"released", RT_FOLDED_RELEASED}, {"held", RT_FOLDED_HELD}, {NULL, 0},
+	};
+	int value = rt_opts_word_find(words, text);
+
+	if (value < 0)
+		return rt_opts_refuse_value(state, "--value", text, "gained, released or held");
+	state->opts.folded_value = (enum rt_folded_value)value;
+	state->value_given = true;
+	return 0;
+}
+
 static error_t rt_opts_mm_source(struct rt_opts_state *state, const char *text)
 {
 	for (int source = 0; source <= RT_MM_AUTO; source++) {
@@ -269,17 +306,155 @@ static error_t rt_opts_python_entry(struct rt_opts_state *state, const char *tex
 	return 0;
 }
 
+/* Adds to a list whose texts are argv's. */
+static error_t rt_opts_add(struct rt_opts_state *state, const char ***list, size_t *n, const char *text)
+{
+	const char **more = reallocarray(*list, *n + 1, sizeof(*more));
+
+	if (!more) {
+		fprintf(state->err, RT_NAME ": out of memory reading the command line; free some and try again\n");
+		state->status = 1;
+		return ENOMEM;
+	}
+	*list = more;
+	more[(*n)++] = text;
+	return 0;
+}
+
+static error_t rt_opts_fail_if(struct rt_opts_state *state, const char *text)
+{
+	struct rt_bexpr_error wrong;
+	struct rt_bexpr *expr = rt_bexpr_parse(text, &wrong);
+	char *safe;
+	error_t err;
+
+	if (expr || !wrong.column) {
+		rt_bexpr_free(expr);
+		return rt_opts_add(state, &state->opts.fail_if, &state->opts.n_fail_if, text);
+	}
+	safe = rt_text_escape(text, 200);
+	err = rt_opts_refuse(state, "--fail-if '%s': column %zu: %s", safe ? safe : "?", wrong.column, wrong.text);
+	free(safe);
+	return err;
+}
+
+/* --fail-if, --budget, --junit. */
+static error_t rt_opts_budget(struct rt_opts_state *state, int key, const char *text)
+{
+	const char *file = NULL;
+	error_t err;
+
+	if (key == RT_OPT_FAIL_IF)
+		return rt_opts_fail_if(state, text);
+	if (key == RT_OPT_JUNIT) {
+		if (!strcmp(text, "-"))
+			return rt_opts_refuse_value(state, "--junit", text, "the name of a file; standard output has the log");
+		return rt_opts_text(state, "--junit", text, "the name of a file", &state->opts.junit);
+	}
+	err = rt_opts_text(state, "--budget", text, "the name of a YAML file", &file);
+	return err ? err : rt_opts_add(state, &state->opts.budgets, &state->opts.n_budgets, file);
+}
+
+/* ---- commands ---- */
+
+static const struct rt_opts_word rt_commands[] = {{"record", RT_COMMAND_RECORD}, {"report", RT_COMMAND_REPORT}, {NULL, 0}};
+
+/* The target is in the ledger, and how it was looked at too. */
+static bool rt_opts_is_live(int key)
+{
+	static const int live[] = {'p', 'd', RT_OPT_WAIT, RT_OPT_NO_FOLLOW, RT_OPT_SAMPLE_HZ, RT_OPT_PYTHON_ENTRY, RT_OPT_MM_SOURCE, RT_OPT_RECORD};
+
+	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++) {
+		if (live[i] == key)
+			return true;
+	}
+	return false;
+}
+
+static error_t rt_opts_refuse_live(struct rt_opts_state *state, int key)
+{
+	const struct argp_option *option = rt_options;
+
+	while (option->key != key)
+		option++;
+	return rt_opts_refuse(state, "--%s is for a live run; report reads ledgers: " RT_NAME " report [OPTIONS] FILE...", option->name);
+}
+
+static error_t rt_opts_check_report(struct rt_opts_state *state)
+{
+	struct rt_opts *opts = &state->opts;
+
+	if (!opts->n_ledgers)
+		opts->ledger[opts->n_ledgers++] = RT_LEDGER_DEFAULT;
+	if (opts->n_ledgers > 1 && (opts->output || opts->json || opts->junit))
+		return rt_opts_refuse(state, "%s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report",
+				      opts->output ? "-o/--output" : opts->json ? "-j/--json" : "--junit", opts->n_ledgers);
+	return 0;
+}
+
+static error_t rt_opts_check_record(struct rt_opts_state *state)
+{
+	struct rt_opts *opts = &state->opts;
+
+	if (opts->what == RT_COMMAND_RECORD) {
+		if (opts->record)
+			return rt_opts_refuse(state, "record writes one ledger; give its name with -o, not with --record");
+		opts->record = opts->output ? opts->output : RT_LEDGER_DEFAULT;
+		opts->output = NULL;
+		opts->no_log = true;
+	}
+	if (!opts->record)
+		return 0;
+	if (!strcmp(opts->record, "-"))
+		return rt_opts_refuse(state, "a ledger cannot go to standard output; give a file");
+	if ((opts->output && !strcmp(opts->record, opts->output)) || (opts->json && !strcmp(opts->record, opts->json)))
+		return rt_opts_refuse(state, "the ledger and another output both write to '%s'; give two different files", opts->record);
+	return 0;
+}
+
 /* ---- the whole ---- */
+
+/* Writes a file of its own: standard output is the log's. */
+static error_t rt_opts_format(struct rt_opts_state *state, enum rt_format_id id, const char *text)
+{
+	const struct rt_format *format = rt_format_get(id);
+
+	if (!strcmp(text, "-"))
+		return rt_opts_refuse_value(state, format->option, text, "the name of a file; standard output has the log");
+	return rt_opts_text(state, format->option, text, "the name of a file", &state->opts.format_file[id]);
+}
+
+/* Of all files that are written, no two are one. */
+static error_t rt_opts_check_files(struct rt_opts_state *state)
+{
+	enum { OWN = 3 };
+	const char *file[RT_FORMATS + OWN] = {state->opts.output, state->opts.json, state->opts.junit};
+	const char *option[RT_FORMATS + OWN] = {"-o/--output", "-j/--json", "--junit"};
+
+	for (int id = 0; id < RT_FORMATS; id++) {
+		file[OWN + id] = state->opts.format_file[id];
+		option[OWN + id] = rt_format_get((enum rt_format_id)id)->option;
+	}
+	for (size_t i = 0; i < RT_FORMATS + OWN; i++) {
+		for (size_t k = 0; file[i] && k < i; k++) {
+			if (file[k] && !strcmp(file[i], file[k]))
+				return rt_opts_refuse(state, "%s and %s both write to '%s'; give two different files", option[k], option[i], file[i]);
+		}
+	}
+	return 0;
+}
 
 /* What no single option can tell. */
 static error_t rt_opts_check(struct rt_opts_state *state)
 {
 	struct rt_opts *opts = &state->opts;
 
-	if (state->separator && !opts->command)
+	if (state->separator && !opts->command && opts->what != RT_COMMAND_REPORT)
 		return rt_opts_refuse(state, "nothing stands after --; give -- COMMAND [ARG...], "
 					     "or -p PID for a running process");
-	if (!opts->n_pids && !opts->command && !opts->wait)
+	if (opts->what == RT_COMMAND_REPORT ? rt_opts_check_report(state) : rt_opts_check_record(state))
+		return EINVAL;
+	if (opts->what != RT_COMMAND_REPORT && !opts->n_pids && !opts->command && !opts->wait)
 		return rt_opts_refuse(state, "no target; give -p PID for a running process, "
 					     "-- COMMAND [ARG...] to start one, or --wait REGEX for one to come");
 	if (opts->wait && (opts->n_pids || opts->command))
@@ -288,13 +463,16 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 	if (opts->n_pids && opts->command)
 		return rt_opts_refuse(state, "-p %u and -- %s cannot be traced in one run; give one of the two",
 				      opts->pids[0], opts->command[0]);
-	if (opts->output && opts->json && !strcmp(opts->output, opts->json))
-		return rt_opts_refuse(state, "-o/--output and -j/--json both write to '%s'; give two different files",
-				      opts->json);
+	if (rt_opts_check_files(state))
+		return EINVAL;
 	if (opts->output && !strcmp(opts->output, "-"))
 		opts->output = NULL;
 	else if (!opts->output && opts->json && !strcmp(opts->json, "-"))
 		opts->log_to_stderr = true;
+	if (opts->junit && !opts->n_fail_if && !opts->n_budgets)
+		return rt_opts_refuse(state, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
+	if (state->value_given && !opts->format_file[RT_FORMAT_FOLDED])
+		return rt_opts_refuse(state, "--value needs --folded FILE");
 	if (opts->json_growth && !opts->json)
 		return rt_opts_refuse(state, "--json-growth needs -j/--json; give -j FILE, "
 					     "or -j - for standard output");
@@ -306,6 +484,14 @@ static error_t rt_opts_argument(struct rt_opts_state *state, struct argp_state *
 	char *safe;
 	error_t err;
 
+	if (state->opts.what == RT_COMMAND_REPORT) {
+		if (state->opts.n_ledgers == RT_LEDGERS_MAX)
+			return rt_opts_refuse(state, "more than %d ledgers; give fewer at a time", RT_LEDGERS_MAX);
+		if (!*arg)
+			return rt_opts_refuse_value(state, "report", arg, "the name of a ledger");
+		state->opts.ledger[state->opts.n_ledgers++] = arg;
+		return 0;
+	}
 	if (argp->quoted && argp->next > argp->quoted) {
 		/* All the rest is the command's, whatever it looks like. */
 		state->opts.command = &argp->argv[argp->next - 1];
@@ -368,6 +554,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 	static const char file[] = "the name of a file, or - for standard output";
 	struct rt_opts_state *state = argp->input;
 
+	if (state->opts.what == RT_COMMAND_REPORT && rt_opts_is_live(key))
+		return rt_opts_refuse_live(state, key);
 	switch (key) {
 	case ARGP_KEY_INIT:
 		argp->out_stream = state->out;
@@ -386,6 +574,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 		return rt_opts_text(state, "-o/--output", arg, file, &state->opts.output);
 	case 'j':
 		return rt_opts_text(state, "-j/--json", arg, file, &state->opts.json);
+	case RT_OPT_RECORD:
+		return rt_opts_text(state, "--record", arg, "the name of a file", &state->opts.record);
 	case RT_OPT_LANG:
 		return rt_opts_lang(state, arg);
 	case RT_OPT_TAG:
@@ -397,6 +587,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 		return rt_opts_sample_hz(state, arg);
 	case RT_OPT_PYTHON_ENTRY:
 		return rt_opts_python_entry(state, arg);
+	case RT_OPT_VALUE:
+		return rt_opts_value(state, arg);
 	case RT_OPT_MM_SOURCE:
 		return rt_opts_mm_source(state, arg);
 	case RT_OPT_COLOR:
@@ -410,6 +602,12 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 	case ARGP_KEY_END:
 		state->separator = argp->quoted;
 		return state->opts.shown ? 0 : rt_opts_check(state);
+	case RT_OPT_FAIL_IF:
+	case RT_OPT_BUDGET:
+	case RT_OPT_JUNIT:
+		return rt_opts_budget(state, key, arg);
+	case RT_OPT_FORMAT ... RT_OPT_FORMAT_LAST:
+		return rt_opts_format(state, (enum rt_format_id)(key - RT_OPT_FORMAT), arg);
 	default:
 		return rt_opts_flag(&state->opts, key);
 	}
@@ -421,10 +619,17 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 	struct rt_opts_state state = {
 		.out = out,
 		.err = err,
-		.opts = {.profile = "vllm", .tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
+		.opts = {.tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
 	};
+	int what = argc > 1 ? rt_opts_word_find(rt_commands, argv[1]) : -1;
 	error_t failed;
 
+	if (what >= 0) { /* the rest is as if the word were not there */
+		state.opts.what = (enum rt_command)what;
+		argv[1] = argv[0];
+		argv++;
+		argc--;
+	}
 	argp_err_exit_status = RT_EXIT_USAGE;
 	/* IN_ORDER: a stray word ends the options there, so that its message names it and not something behind it. */
 	failed = argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &state);
@@ -432,6 +637,8 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 		rt_opts_free(&state.opts);
 		return state.status ? state.status : RT_EXIT_USAGE;
 	}
+	if (!state.opts.profile && state.opts.what != RT_COMMAND_REPORT)
+		state.opts.profile = "vllm";
 	*opts = state.opts;
 	return 0;
 }
@@ -439,6 +646,8 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 void rt_opts_free(struct rt_opts *opts)
 {
 	free(opts->pids);
+	free(opts->fail_if);
+	free(opts->budgets);
 	*opts = (struct rt_opts){0};
 }
 

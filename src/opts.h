@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "formats.h"
 #include "mmsource.h"
 #include "profile.h"
 
@@ -24,6 +25,16 @@
 #define RT_PID_MAX 4194304
 #define RT_SAMPLE_HZ_MAX 10000
 
+/* What the first word asks for. */
+enum rt_command {
+	RT_COMMAND_TRACE,  /* none: trace, and tell at once */
+	RT_COMMAND_RECORD, /* trace into a ledger, tell later */
+	RT_COMMAND_REPORT, /* tell of ledgers */
+};
+
+#define RT_LEDGER_DEFAULT "ramtrack.ledger"
+#define RT_LEDGERS_MAX 64
+
 enum rt_python_entry { RT_ENTRY_AUTO, RT_ENTRY_OFF, RT_ENTRY_USDT, RT_ENTRY_UPROBE, RT_ENTRY_WATCH };
 enum rt_color { RT_COLOR_AUTO, RT_COLOR_ALWAYS, RT_COLOR_NEVER };
 
@@ -31,15 +42,23 @@ enum rt_color { RT_COLOR_AUTO, RT_COLOR_ALWAYS, RT_COLOR_NEVER };
 struct rt_opts {
 	bool shown; /* --help or --version was asked for and printed: nothing else to do */
 
+	enum rt_command what;
+	const char *record; /* the ledger to write; NULL: none */
+	const char *ledger[RT_LEDGERS_MAX]; /* RT_COMMAND_REPORT: those to read, at least one */
+	size_t n_ledgers;
+	bool no_log; /* neither the tagged log nor the summary as text */
+
 	uint32_t *pids; /* in the order given, each once; owned */
 	size_t n_pids;
 	char **command; /* NULL, or what stands after --, ending in NULL */
 	const char *wait; /* NULL, or a POSIX extended regex, checked */
 
-	const char *profile; /* name or file; "vllm" */
+	const char *profile; /* name or file; "vllm"; NULL: RT_COMMAND_REPORT, the one that is in the ledger */
 	uint64_t duration_ns; /* 0: until the targets end */
 	const char *output; /* of the tagged log; NULL: standard output */
 	const char *json; /* NULL: none; "-": standard output */
+	const char *format_file[RT_FORMATS]; /* NULL: not wanted */
+	enum rt_folded_value folded_value;
 	bool log_to_stderr; /* NDJSON takes standard output and no -o was given */
 	bool json_growth;
 	enum rt_lang lang;
@@ -53,6 +72,11 @@ struct rt_opts {
 	bool mappings; /* growth told apart by mapping */
 	bool native_alloc; /* probe hot native functions too */
 	bool strict;
+	const char **fail_if; /* expressions, checked for form; owned, the texts are argv's */
+	size_t n_fail_if;
+	const char **budgets; /* files; the same */
+	size_t n_budgets;
+	const char *junit; /* NULL: not wanted */
 	enum rt_color color;
 	int verbosity; /* -1: quiet, 0, 1 and more: the number of -v */
 };

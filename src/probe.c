@@ -251,6 +251,7 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.cpus = cpus;
 	skel->rodata->cfg.follow = p->config.follow;
 	skel->rodata->cfg.want_line_tables = p->config.want_line_tables;
+	skel->rodata->cfg.every_move = p->config.every_move;
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
 	check_mappings(p);

@@ -27,6 +27,7 @@ enum rt_status { /* exit statuses of the tool */
 	RT_NO_PRIVILEGE = 4,
 	RT_NO_FEATURE = 5,
 	RT_INCOMPLETE = 6,
+	RT_OVER_BUDGET = 7,
 };
 
 struct rt_probe;
@@ -37,6 +38,7 @@ struct rt_probe_config {
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
 	bool mappings;		 /* tell pages apart by mapping */
 	bool native;		 /* the programs for native functions as well, where the kernel takes them */
+	bool every_move;	 /* a run at every look that finds another stack, for other profiles than this one's */
 	bool usdt;		 /* the programs for static probes of the interpreter */
 	bool watch;		 /* the program for watchpoints as well, where the kernel takes it */
 	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */

@@ -614,6 +614,18 @@ static int rt_read_document(struct rt_reader *r)
 	return (err || profile->name) ? err : rt_refuse_memory(r);
 }
 
+/* A ledger keeps the profile that it was recorded with. */
+static int rt_keep_text(const struct rt_reader *r)
+{
+	r->profile->text = malloc(r->len + 1);
+	if (!r->profile->text)
+		return -ENOMEM;
+	memcpy(r->profile->text, r->text, r->len);
+	r->profile->text[r->len] = '\0';
+	r->profile->text_len = r->len;
+	return 0;
+}
+
 struct rt_profile *rt_profile_parse(const char *path, const char *text, size_t len, char **error)
 {
 	struct rt_reader r = { .path = path, .text = text, .len = len };
@@ -634,6 +646,8 @@ struct rt_profile *rt_profile_parse(const char *path, const char *text, size_t l
 	err = len > RT_PROFILE_MAX ? rt_refuse(&r, 1, "larger than 1 MiB: no profile") : rt_read_document(&r);
 	yaml_event_delete(&r.event);
 	yaml_parser_delete(&r.parser);
+	if (!err && rt_keep_text(&r))
+		err = rt_refuse_memory(&r);
 	if (err) {
 		rt_profile_free(r.profile);
 		r.profile = NULL;
@@ -720,6 +734,7 @@ void rt_profile_free(struct rt_profile *profile)
 	free(profile->natives);
 	free(profile->name);
 	free(profile->path);
+	free(profile->text);
 	free(profile);
 }
 

@@ -79,6 +79,8 @@ struct rt_native_rule {
 struct rt_profile {
 	char *name;
 	char *path; /* where it was read, for messages */
+	char *text; /* as it was read, text_len bytes */
+	size_t text_len;
 	struct rt_phase *phases;
 	size_t n_phases;
 	struct rt_native_rule *natives; /* in the order of the file; may be empty */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* vasprintf, sigabbrev_np */
+#define _GNU_SOURCE /* sigabbrev_np */
 #endif
 #include "report.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "mapname.h"
+#include "table.h"
 #include "units.h"
 
 #define RT_NAME_CHARS 64
@@ -60,6 +60,7 @@ const char *rt_report_reason(enum rt_not_hit why, enum rt_lang lang)
 {
 	static const char *const reasons[][RT_LANGS] = {
 		[RT_NH_FUNCTION_NOT_SEEN] = {"函数未出现", "function not seen"},
+		[RT_NH_SOURCE_NOT_KEPT] = {"记录文件中没有保存其源文件", "its source was not kept in the ledger"},
 		[RT_NH_SOURCE_UNREADABLE] = {"源文件无法读取", "source could not be read"},
 		[RT_NH_STATEMENT_NOT_FOUND] = {"源文件中没有该语句", "statement not found in the source"},
 		[RT_NH_STATEMENT_NOT_SEEN] = {"语句存在, 但未见其执行", "statement found, but not seen running"},
@@ -95,102 +96,15 @@ const char *rt_report_counter(enum rt_counter counter)
 	return names[counter];
 }
 
-/* ---- a table: the first column to the left, all others to the right ---- */
-
-#define RT_COLUMNS_MAX 16
-
-struct rt_table {
-	size_t columns;
-	char **cells; /* row after row */
-	size_t count, cap;
-	bool failed;
-};
-
-__attribute__((format(printf, 2, 3))) static void rt_table_add(struct rt_table *table, const char *format, ...)
-{
-	char **more, *cell = NULL;
-	va_list args;
-	size_t cap;
-
-	if (table->count == table->cap) {
-		cap = table->cap ? 2 * table->cap : 64;
-		more = realloc(table->cells, cap * sizeof(*more));
-		if (!more) {
-			table->failed = true;
-			return;
-		}
-		table->cells = more;
-		table->cap = cap;
-	}
-	va_start(args, format);
-	if (vasprintf(&cell, format, args) < 0) {
-		cell = NULL;
-		table->failed = true;
-	}
-	va_end(args);
-	if (cell)
-		table->cells[table->count++] = cell;
-}
-
-static void rt_table_size(struct rt_table *table, struct rt_value value)
-{
-	rt_table_add(table, "%s", value.text);
-}
-
-static void rt_table_text(struct rt_table *table, int indent, const char *text, const char *after)
-{
-	char *safe = rt_text_escape(text, RT_PATH_CHARS);
-
-	rt_table_add(table, "%*s%s%s", indent, "", safe ? safe : "?", after);
-	free(safe);
-}
-
 static void rt_put_blanks(FILE *out, size_t count)
 {
 	fprintf(out, "%*s", (int)count, "");
 }
 
-/* Where a row ends: no blanks behind its last cell that says something. */
-static size_t rt_row_end(const struct rt_table *table, size_t begin)
-{
-	size_t end = begin + table->columns < table->count ? begin + table->columns : table->count;
-
-	while (end > begin + 1 && !*table->cells[end - 1])
-		end--;
-	return end;
-}
-
-/* Prints and empties the table. */
 static void rt_table_print(struct rt_report *report, struct rt_table *table, size_t indent)
 {
-	size_t width[RT_COLUMNS_MAX] = {0}, cells, i, column, end = 0;
-
-	for (i = 0; i < table->count; i++) {
-		cells = rt_text_cells(table->cells[i]);
-		if (cells > width[i % table->columns])
-			width[i % table->columns] = cells;
-	}
-	for (i = 0; i < table->count; i++) {
-		column = i % table->columns;
-		if (!column)
-			end = rt_row_end(table, i);
-		cells = width[column] - rt_text_cells(table->cells[i]);
-		if (i < end) {
-			rt_put_blanks(report->out, column ? 2 : indent);
-			if (column)
-				rt_put_blanks(report->out, cells);
-			fputs(table->cells[i], report->out);
-			if (!column)
-				rt_put_blanks(report->out, cells);
-		}
-		if (column + 1 == table->columns)
-			fputc('\n', report->out);
-	}
-	for (i = 0; i < table->count; i++)
-		free(table->cells[i]);
-	report->failed |= table->failed;
-	free(table->cells);
-	*table = (struct rt_table){.columns = table->columns};
+	if (!rt_table_put(report->out, table, indent))
+		report->failed = true;
 }
 
 static void rt_table_head(const struct rt_report *report, struct rt_table *table, const char *const (*names)[RT_LANGS])
@@ -763,8 +677,10 @@ static int rt_report_make(struct rt_report *report, const struct rt_summary *sum
 
 	if (err)
 		return err;
-	fprintf(report->out, rt_pick(report, "\n内存汇总: %s, %zu 个进程\n\n", "\nRAM summary: %s, processes: %zu\n\n"),
+	fprintf(report->out, rt_pick(report, "\n内存汇总: %s, %zu 个进程\n", "\nRAM summary: %s, processes: %zu\n"),
 		rt_time_format(summary->duration_ns).text, summary->n_procs);
+	fprintf(report->out, rt_pick(report, "所有进程合计: 峰值 %s, 结束时 %s\n\n", "all processes together: peak %s, at the end %s\n\n"),
+		rt_plain(summary->tree_peak).text, rt_plain(summary->tree_end).text);
 	for (i = 0; i < summary->n_procs; i++) {
 		if (!fold.hidden[i])
 			rt_put_proc(report, &summary->procs[i]);

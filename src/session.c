@@ -33,7 +33,9 @@
 #include "precheck.h"
 #include "probe.h"
 #include "procfs.h"
+#include "recording.h"
 #include "rt_config.h"
+#include "verdict.h"
 #include "wait.h"
 #include "watch.h"
 
@@ -58,6 +60,8 @@ struct session {
 	struct rt_nativewatch *natives; /* NULL: no native functions */
 	struct rt_holdings *holdings;
 	struct rt_outputs outputs;
+	struct rt_verdict *verdict; /* NULL: no budgets */
+	struct rt_recording *recording; /* NULL: no ledger is kept */
 	struct rt_launch launch;
 	struct rt_wait *wait;	   /* NULL: nothing is waited for, or what came before the match is over */
 	uint32_t waited_pid;	   /* 0: it has not come yet */
@@ -154,7 +158,16 @@ static int read_source(void *ctx, uint32_t image, uint32_t pid, const char *file
 {
 	struct session *s = ctx;
 
+	(void)image;
 	return rt_watch_read_source(s->watch, pid, file, text, len);
+}
+
+/* The same for the core, which a ledger has to know of. */
+static int read_source_for_core(void *ctx, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len)
+{
+	struct session *s = ctx;
+
+	return s->recording ? rt_recording_read_source(s->recording, image, pid, file, text, len) : read_source(s, image, pid, file, text, len);
 }
 
 static void on_plain_name(void *ctx, const struct rt_phase *phase, const char *name, const char *file)
@@ -244,10 +257,12 @@ static bool has_watched(const struct rt_profile *profile)
 static int open_kernel_side(struct session *s)
 {
 	const struct rt_opts *o = s->opts;
+	unsigned int needs = rt_outputs_needs(&s->outputs);
 	const char *raw = getenv("RAMTRACK_RSS_STAT"), *object = getenv("RAMTRACK_BPF_OBJECT");
 	struct rt_probe_config pc = {
 		.follow = o->follow,
-		.want_line_tables = o->json_growth,
+		.want_line_tables = o->json_growth || o->record || needs & RT_NEED_STACKS,
+		.every_move = o->record,
 		.mappings = o->mappings,
 		.native = rt_nativewatch_wanted(s->profile, o->native_alloc),
 		.usdt = o->python_entry == RT_ENTRY_USDT,
@@ -262,8 +277,9 @@ static int open_kernel_side(struct session *s)
 		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
 		.window_ns = WINDOW_NS,
 		.want_growth = o->json_growth,
+		.want_stacks = needs & RT_NEED_STACKS,
 		.ignore_mute = own_switch() == 1,
-		.read_source = read_source,
+		.read_source = read_source_for_core,
 		.on_plain_name = on_plain_name,
 		.ctx = s,
 	};
@@ -418,6 +434,7 @@ static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 	};
 
 	start.kernel = uname(&u) ? "" : u.release;
+	rt_recording_start(s->recording, &start);
 	rt_outputs_start(&s->outputs, &start);
 }
 
@@ -435,6 +452,24 @@ static int start_waiting(struct session *s)
 	return RT_OK;
 }
 
+/* The file is made when all else has gone well; nothing has come from the kernel yet. */
+static int begin_recording(struct session *s, int64_t wall_offset_ns)
+{
+	struct rt_recording_config rc = {.path = s->opts->record, .said = s->opts->what == RT_COMMAND_RECORD, .read_source = read_source, .ctx = s};
+	struct rt_ledger_facts facts = {
+		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
+		.window_ns = WINDOW_NS,
+		.wall_offset_ns = wall_offset_ns,
+		.mappings = rt_probe_mappings(s->probe),
+		.ignore_mute = own_switch() == 1,
+	};
+	int status = s->opts->record ? rt_recording_open(&rc, &s->recording) : RT_OK;
+
+	if (!status)
+		rt_recording_begin(s->recording, &facts, s->profile, s->account);
+	return status;
+}
+
 static int begin(struct session *s)
 {
 	uint64_t mono = now_ns(CLOCK_MONOTONIC), wall = now_ns(CLOCK_REALTIME);
@@ -444,6 +479,10 @@ static int begin(struct session *s)
 	if (s->opts->command && rt_launch_prepare(s->opts->command, l))
 		return RT_ERROR;
 	status = rt_outputs_begin(&s->outputs, s->opts, s->account, (int64_t)(wall - mono));
+	if (!status)
+		status = rt_verdict_follow(s->verdict, s->account);
+	if (!status)
+		status = begin_recording(s, (int64_t)(wall - mono));
 	if (!status)
 		status = rt_probe_attach(s->probe);
 	if (status)
@@ -552,6 +591,24 @@ static void consume(struct session *s)
 		memcpy(s->lost_before, lost, sizeof(lost));
 }
 
+/* What the kernel side counted since the run began. */
+static void read_counters(struct session *s, uint64_t counters[RT_COUNTERS])
+{
+	rt_probe_counters(s->probe, counters);
+	for (int i = 0; i < RT_COUNTERS; i++)
+		counters[i] -= s->lost_before[i];
+}
+
+static void keep_recording(struct session *s, uint64_t now)
+{
+	uint64_t counters[RT_COUNTERS];
+
+	if (!rt_recording_due(s->recording, now))
+		return;
+	read_counters(s, counters);
+	rt_recording_tick(s->recording, now, counters);
+}
+
 static void on_tick(struct session *s)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC), expired;
@@ -564,12 +621,15 @@ static void on_tick(struct session *s)
 	rt_nativewatch_tick(s->natives, now);
 	rt_holdings_step(s->holdings, HOLDINGS_TICK_NS);
 	rt_account_advance(s->account, now);
+	keep_recording(s, now);
 	set_tick(s, rt_watch_tick(s->watch, now) ? EAGER_TICK_NS : TICK_NS);
 	renew(s, now);
 	if (s->deadline_ns && now >= s->deadline_ns && s->state == RUNNING) {
 		s->state = ENDING;
 		s->why = "the time of --duration is over";
 	}
+	if (s->state == RUNNING)
+		rt_outputs_show(&s->outputs, now);
 	if (rt_outputs_error(&s->outputs) && s->state == RUNNING) {
 		s->state = ENDING;
 		s->why = "an output cannot be written";
@@ -603,10 +663,11 @@ static int finish(struct session *s)
 {
 	struct rt_probe_cost cost;
 	struct rt_self_cost self;
-	uint64_t counters[RT_COUNTERS];
+	uint64_t counters[RT_COUNTERS], now;
 	const struct rt_summary *summary;
+	struct rt_bworld world = {.profile = s->profile};
 	struct rusage usage;
-	int status;
+	int status, recorded;
 
 	rt_log_detail("ending: %s", s->why);
 	rt_entrywatch_free(s->entries);
@@ -614,11 +675,10 @@ static int finish(struct session *s)
 	rt_nativewatch_stop(s->natives);
 	rt_probe_finish(s->probe);
 	on_signals(s);
-	rt_probe_counters(s->probe, counters);
-	for (int i = 0; i < RT_COUNTERS; i++)
-		counters[i] -= s->lost_before[i];
+	read_counters(s, counters);
 	rt_probe_cost(s->probe, &cost);
-	summary = rt_account_finish(s->account, now_ns(CLOCK_MONOTONIC), counters);
+	now = now_ns(CLOCK_MONOTONIC);
+	summary = rt_account_finish(s->account, now, counters);
 	getrusage(RUSAGE_SELF, &usage);
 	self = (struct rt_self_cost){
 		.mm_source = rt_mm_name(rt_probe_source(s->probe)),
@@ -637,14 +697,18 @@ static int finish(struct session *s)
 		rt_log_error("out of memory for the summary");
 		return RT_ERROR;
 	}
+	recorded = rt_recording_end(s->recording, now, counters, &self);
 	status = rt_outputs_finish(&s->outputs, summary, &self);
+	world.summary = summary;
+	if (!status)
+		status = recorded;
 	if (!status && s->opts->strict && (summary->lost_records || summary->lost_stacks || summary->unaccounted)) {
 		rt_log_error("--strict: incomplete: %llu records and %llu stacks lost, %lld bytes unaccounted",
 			     (unsigned long long)summary->lost_records, (unsigned long long)summary->lost_stacks,
 			     (long long)summary->unaccounted);
-		return RT_INCOMPLETE;
+		status = RT_INCOMPLETE;
 	}
-	return status;
+	return rt_verdict_end(s->verdict, &world, status);
 }
 
 /* The wait is over, and nothing has come. */
@@ -682,10 +746,12 @@ static void tear_down(struct session *s)
 	rt_probe_close(s->probe);
 	rt_wait_free(s->wait);
 	rt_entrywatch_free(s->entries);
+	rt_recording_close(s->recording);
 	rt_watch_free(s->watch);
 	rt_holdings_free(s->holdings);
 	rt_account_free(s->account);
 	rt_outputs_close(&s->outputs);
+	rt_verdict_free(s->verdict);
 	rt_profile_free(s->profile);
 	if (s->epoll_fd >= 0)
 		close(s->epoll_fd);
@@ -693,6 +759,24 @@ static void tear_down(struct session *s)
 		close(s->signal_fd);
 	if (s->timer_fd >= 0)
 		close(s->timer_fd);
+}
+
+/* Budgets are read, and fit the profile, before anything is attached. */
+static int read_budgets(struct session *s)
+{
+	const struct rt_opts *o = s->opts;
+	struct rt_verdict_config config = {
+		.fail_if = o->fail_if,
+		.n_fail_if = o->n_fail_if,
+		.files = o->budgets,
+		.n_files = o->n_budgets,
+		.junit = o->junit,
+		.suite = "ramtrack-bpf",
+		.strict = o->strict,
+	};
+	int status = rt_verdict_open(&config, &s->verdict);
+
+	return status ? status : rt_verdict_check(s->verdict, s->profile);
 }
 
 int rt_session_run(const struct rt_opts *opts)
@@ -715,9 +799,16 @@ int rt_session_run(const struct rt_opts *opts)
 	s.profile = rt_precheck_profile(opts->profile);
 	if (!s.profile)
 		return RT_ERROR;
+	status = read_budgets(&s);
+	if (status) {
+		tear_down(&s);
+		return status;
+	}
 	if (own_switch() == 0)
 		rt_log_notice("VLLM_ENABLE_RAM_TRACKING=0 in ramtrack-bpf's own environment: no phase of any process is shown");
-	status = rt_outputs_open(&s.outputs, opts);
+	status = opts->record ? rt_recording_check(opts->record) : RT_OK;
+	if (!status)
+		status = rt_outputs_open(&s.outputs, opts);
 	if (!status)
 		status = open_loop(&s);
 	if (!status)

@@ -128,6 +128,8 @@ struct rt_sink {
 	void (*on_checkpoint)(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp);
 	void (*on_phase)(void *ctx, const struct rt_proc_view *proc, const struct rt_phase_view *phase);
 	void (*on_native)(void *ctx, const struct rt_proc_view *proc, const struct rt_native_view *native);
+	/* The RSS of a process has changed, or been learned anew: proc->now, at ts_ns. Also of muted ones; told after the edges that the same look found. */
+	void (*on_rss)(void *ctx, const struct rt_proc_view *proc, uint64_t ts_ns);
 	/* Only if rt_account_config.want_growth: */
 	/* innermost first, once an id */
 	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count);
@@ -176,6 +178,8 @@ struct rt_proc_summary {
 	/* net charge decided by the creator's phase / the only thread with a phase */
 	int64_t helper_by_creator, helper_by_only;
 	int64_t cause_net[RT_CAUSES]; /* not the work of a line: reclaim, khugepaged, remote; [RT_CAUSE_SELF] is 0 */
+	const struct rt_stack_row *stacks; /* only if rt_account_config.want_stacks; in no order */
+	size_t n_stacks;
 	int64_t unaccounted; /* exact RSS change minus the sum of all charges: 0 on a good run */
 	const struct rt_native_sum_view *natives; /* in the order in which they were first called */
 	size_t n_natives;
@@ -183,9 +187,28 @@ struct rt_proc_summary {
 
 enum rt_not_hit {
 	RT_NH_FUNCTION_NOT_SEEN,   /* no frame of such a function was on any stack looked at */
+	RT_NH_SOURCE_NOT_KEPT,	   /* function seen; the ledger does not have its source */
 	RT_NH_SOURCE_UNREADABLE,   /* function seen, its source could not be read */
 	RT_NH_STATEMENT_NOT_FOUND, /* function and source seen, no statement matches */
 	RT_NH_STATEMENT_NOT_SEEN,  /* statement found, but no look fell into it */
+};
+
+/* Growth added up by stack. Stacks are a trie of frames that all processes share: frame 0 is the root, a frame's caller has a smaller number. */
+struct rt_stack_frame {
+	const char *function; /* or a word in angle brackets for what has no stack: "<helper threads>", "<reclaim>", "<other stacks>", ... */
+	const char *file;     /* "": none */
+	uint32_t caller;
+	int line; /* 0: not known */
+};
+
+/* What was gained and released at one stack, in one phase, of one mapping. All of a process together are its charges: those of its outermost phases, outside
+ * of phases, and of causes that are no line's work. */
+struct rt_stack_row {
+	uint32_t frame; /* innermost */
+	uint32_t phase; /* index into the process's phases + 1; 0: none */
+	const char *mapping; /* as in rt_mapping_view, NULL: not told apart */
+	enum rt_map_kind mapping_kind;
+	struct rt_sizes gained, released; /* >= 0 */
 };
 
 struct rt_not_hit_view {
@@ -200,6 +223,11 @@ struct rt_summary {
 	size_t n_procs;
 	const struct rt_not_hit_view *not_hit;
 	size_t n_not_hit;
+	/* RSS of all followed processes together, a page that several share counted in each: at most at one time, and when the run ended. The order is that of
+	 * the runs' begins: what two processes do within one run's length (80 ms as a rule, a second at most) may count in the wrong order. */
+	int64_t tree_peak, tree_end;
+	const struct rt_stack_frame *frames; /* only if rt_account_config.want_stacks */
+	size_t n_frames;
 	int64_t unaccounted; /* sum of absolute values */
 	uint64_t lost_records, lost_stacks; /* from the kernel's counters and malformed or late records */
 	/* came after the window within which records are sorted; their charge counts, its phase may be wrong */

@@ -459,6 +459,44 @@ static void test_outside_rows(void **state)
 	kit_free(k);
 }
 
+/* Statements that were run between two looks are told once: not again where the same stack comes under other numbers, because the kernel side has forgotten
+ * what it sent, or because a vfork child has sent it anew on its parent's thread. */
+static void test_passed_statements(void **state)
+{
+	struct kit *k = kit_new(NULL);
+	uint32_t base, root, code, node;
+	size_t spans;
+
+	(void)state;
+	k->source = kit_source;
+	kit_attach(k, 10, 1, 100, 0);
+	root = kit_node(k, 1, 0, RT_CODE_ROOT, 0);
+	code = kit_code(k, 1, "<module>", "app/main.py", 1);
+	base = kit_node(k, 1, root, code, 2);
+	code = kit_code_table(k, 1, "EngineCore.__init__", "/w/vllm/v1/core.py", 5, kit_table, sizeof(kit_table));
+	kit_run(k, 20, 1, 100, .node = kit_node(k, 1, base, code, 6), .flags = RT_RUN_EDGE);   /* line 6 */
+	kit_run(k, 30, 1, 100, .node = kit_node(k, 1, base, code, 138), .flags = RT_RUN_EDGE); /* line 12 */
+	assert_int_equal(k->n_span, 2);
+	assert_string_equal(k->span[0].path, "engine/executor");
+	assert_string_equal(k->span[1].path, "engine/scheduler");
+	/* Evicted. */
+	base = kit_node(k, 1, root, kit_code(k, 1, "<module>", "app/main.py", 1), 2);
+	kit_run(k, 40, 1, 100, .node = kit_node(k, 1, base, code, 138), .flags = RT_RUN_EDGE | RT_RUN_MOVED);
+	assert_int_equal(k->n_span, 2);
+	/* vfork: its stack is read on its parent's thread, code objects are its own. */
+	kit_proc(k, 50, (struct rt_rec_proc){ .birth = RT_BIRTH_FORK, .flags = RT_PROC_SHARES_MM, .pid = 200, .parent_image = 1 }, 2);
+	node = kit_node(k, 1, root, kit_code(k, 2, "<module>", "app/main.py", 1), 2);
+	code = kit_code_table(k, 2, "EngineCore.__init__", "/w/vllm/v1/core.py", 5, kit_table, sizeof(kit_table));
+	kit_run(k, 60, 1, 100, .node = kit_node(k, 1, node, code, 138), .flags = RT_RUN_EDGE | RT_RUN_MOVED);
+	assert_int_equal(k->n_span, 2);
+	/* Another call of it, from another line, is one. */
+	node = kit_node(k, 1, root, kit_code(k, 1, "<module>", "app/main.py", 1), 8);
+	kit_run(k, 70, 1, 100, .node = kit_node(k, 1, node, code, 138), .flags = RT_RUN_EDGE | RT_RUN_MOVED);
+	spans = k->n_span;
+	assert_int_equal(spans, 5); /* the old call, and the two statements of the new one */
+	kit_free(k);
+}
+
 static void test_growth_records(void **state)
 {
 	struct kit *k = kit_new(&(struct rt_account_config){ .want_growth = true });
@@ -688,6 +726,7 @@ int main(void)
 		cmocka_unit_test(test_statement_not_seen),
 		cmocka_unit_test(test_outside_by_module),
 		cmocka_unit_test(test_outside_rows),
+		cmocka_unit_test(test_passed_statements),
 		cmocka_unit_test(test_growth_records),
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_order_and_late),

@@ -110,6 +110,52 @@ static void test_tree(void **state)
 	kit_free(k);
 }
 
+static void expect_tree(const struct kit *k, int64_t now, int64_t peak)
+{
+	int64_t told_now = -1, told_peak = -1;
+
+	rt_account_tree(k->account, &told_now, &told_peak);
+	assert_int_equal(told_now, P(now));
+	assert_int_equal(told_peak, P(peak));
+}
+
+/* All followed processes together: the most at one time is no sum of their peaks, nor of what they have at the end. */
+static void test_tree_peak(void **state)
+{
+	struct kit *k = kit_new(NULL);
+	const struct rt_summary *s;
+	uint32_t base;
+
+	(void)state;
+	kit_attach(k, 10, 1, 100, 1000);
+	base = kit_base(k, 1);
+	expect_tree(k, 1000, 1000);
+	kit_attach(k, 11, 2, 150, 200);
+	expect_tree(k, 1200, 1200);
+	kit_run(k, 20, 1, 100, .node = base, .delta = { [RT_ANON] = 10 }, .max_pages = 1300); /* 300 gained, 290 released */
+	expect_tree(k, 1210, 1500);
+	kit_fork(k, 30, 3, 200, 1, 400); /* 1010 + 200 + 400 */
+	expect_tree(k, 1610, 1610);
+	kit_exec(k, 40, 4, 200, 3, 50);
+	expect_tree(k, 1260, 1610);
+	kit_run(k, 50, 4, 200, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 300 }); /* its own peak: 350 */
+	expect_tree(k, 1560, 1610);
+	kit_exit(k, 60, 2, 150, 0, 0);
+	kit_grow(k, 70, 1, 100, base, 240);
+	expect_tree(k, 1600, 1610);
+	kit_proc(k, 75,
+		 (struct rt_rec_proc){ .birth = RT_BIRTH_FORK, .pid = 300, .parent_image = 1, .flags = RT_PROC_SHARES_MM, .pages = { [RT_ANON] = 1250 } }, 5);
+	expect_tree(k, 1600, 1610); /* on its parent's memory: nothing of its own */
+	kit_grow(k, 80, 1, 100, base, 50);
+	expect_tree(k, 1650, 1650);
+	kit_exit(k, 90, 4, 200, 0, 0);
+	s = rt_account_finish(k->account, 120, NULL);
+	assert_int_equal(s->tree_peak, P(1650));
+	assert_int_equal(s->tree_end, P(1300));
+	assert_int_equal(s->procs[0].proc.peak + s->procs[1].proc.peak + s->procs[2].proc.peak + s->procs[3].proc.peak, P(1300 + 350 + 200));
+	kit_free(k);
+}
+
 /* What comes into sight by attaching is no growth of the tree. */
 static void test_tree_attach(void **state)
 {
@@ -388,6 +434,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_tree_peak),
 		cmocka_unit_test(test_tree_attach),
 		cmocka_unit_test(test_exec_inside_a_phase),
 		cmocka_unit_test(test_fork_inside_a_phase),

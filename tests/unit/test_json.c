@@ -381,13 +381,15 @@ static void test_summary(void **state)
 	struct rt_summary summary = {
 		.duration_ns = 1234, .procs = procs, .n_procs = 1, .not_hit = &not_hit, .n_not_hit = 1,
 		.unaccounted = 4096,
-		.lost_records = 5, .lost_stacks = 6, .late_records = 7, .counters = {[RT_C_LOST_RUN] = 5},
+		.lost_records = 5, .lost_stacks = 6, .late_records = 7, .tree_peak = 8192, .tree_end = 4096, .counters = {[RT_C_LOST_RUN] = 5},
 	};
 	struct fixture *f = *state;
 	json_t *line, *one;
 
 	rt_json_summary(f->json, &summary, &cost);
-	line = take(f, keys, "late_records counters");
+	line = take(f, keys, "late_records counters tree_peak_bytes tree_end_bytes");
+	expect_int(line, "tree_peak_bytes", 8192);
+	expect_int(line, "tree_end_bytes", 4096);
 	expect_int(line, "duration_ns", 1234);
 	expect_int(line, "unaccounted_bytes", 4096);
 	expect_int(line, "late_records", 7);

@@ -163,6 +163,57 @@ static void test_streams(void **state)
 	drop(&r);
 }
 
+/* The words that stand for a command, and what they change. */
+static void test_record_and_report(void **state)
+{
+	struct result r;
+
+	(void)state;
+	PARSE(&r, "-p", "1");
+	assert_int_equal(r.opts.what, RT_COMMAND_TRACE);
+	assert_null(r.opts.record);
+	drop(&r);
+	PARSE(&r, "-p", "1", "--record", "a", "-o", "b");
+	assert_int_equal(r.status, 0);
+	assert_string_equal(r.opts.record, "a");
+	assert_string_equal(r.opts.output, "b");
+	assert_false(r.opts.no_log);
+	drop(&r);
+	PARSE(&r, "record", "-p", "1");
+	assert_int_equal(r.status, 0);
+	assert_int_equal(r.opts.what, RT_COMMAND_RECORD);
+	assert_string_equal(r.opts.record, "ramtrack.ledger");
+	assert_string_equal(r.opts.profile, "vllm");
+	assert_true(r.opts.no_log);
+	drop(&r);
+	PARSE(&r, "record", "-o", "a", "--", "report");
+	assert_string_equal(r.opts.record, "a");
+	assert_null(r.opts.output);
+	assert_non_null(r.opts.command);
+	drop(&r);
+	PARSE(&r, "report");
+	assert_int_equal(r.status, 0);
+	assert_int_equal(r.opts.what, RT_COMMAND_REPORT);
+	assert_int_equal(r.opts.n_ledgers, 1);
+	assert_string_equal(r.opts.ledger[0], "ramtrack.ledger");
+	assert_null(r.opts.profile);
+	drop(&r);
+	PARSE(&r, "report", "a", "-P", "x", "b", "--", "-c");
+	assert_int_equal(r.status, 0);
+	assert_int_equal(r.opts.n_ledgers, 3);
+	assert_string_equal(r.opts.ledger[2], "-c");
+	assert_string_equal(r.opts.profile, "x");
+	drop(&r);
+	/* Only as the first word. */
+	PARSE(&r, "-p", "1", "report");
+	assert_int_equal(r.status, 2);
+	drop(&r);
+	PARSE(&r, "report", "--help");
+	assert_true(r.opts.shown);
+	assert_non_null(strstr(r.out, "Usage: ramtrack-bpf "));
+	drop(&r);
+}
+
 /* Refused: exit status 2, and a message that names the option, the value and what is allowed. */
 static void test_refused(void **state)
 {
@@ -205,6 +256,17 @@ static void test_refused(void **state)
 		{{(char *)"-p1", (char *)"-o", (char *)"a", (char *)"-ja"}, {"--output", "--json", "'a'"}},
 		{{(char *)"-p1", (char *)"-o", (char *)"-", (char *)"-j-"}, {"--output", "--json", "'-'"}},
 		{{(char *)"-p1", (char *)"--json-growth"}, {"--json-growth", "-j FILE", NULL}},
+		{{(char *)"record"}, {"-p PID", "-- COMMAND", NULL}},
+		{{(char *)"record", (char *)"--record", (char *)"a", (char *)"-p1"}, {"-o", "--record", NULL}},
+		{{(char *)"record", (char *)"-o", (char *)"-", (char *)"-p1"}, {"standard output", "file", NULL}},
+		{{(char *)"-p1", (char *)"--record", (char *)"a", (char *)"-oa"}, {"ledger", "'a'", NULL}},
+		{{(char *)"-p1", (char *)"--record", (char *)""}, {"--record", "''", "file"}},
+		{{(char *)"report", (char *)"-p1"}, {"--pid", "report", NULL}},
+		{{(char *)"report", (char *)"-d", (char *)"5"}, {"--duration", "report", NULL}},
+		{{(char *)"report", (char *)"--mm-source", (char *)"auto"}, {"--mm-source", "report", NULL}},
+		{{(char *)"report", (char *)"--record", (char *)"a"}, {"--record", "report", NULL}},
+		{{(char *)"report", (char *)""}, {"report", "''", "ledger"}},
+		{{(char *)"report", (char *)"a", (char *)"b", (char *)"-o", (char *)"c"}, {"--output", "one ledger", NULL}},
 	};
 	struct result r;
 	size_t i, j;
@@ -298,6 +360,36 @@ static bool has_word(const char *text, const char *front, const char *name, size
 }
 
 /* Every long option that the help lists is an item of the manual page, and the other way round. */
+static void test_budgets(void **state)
+{
+	struct result r;
+
+	(void)state;
+	PARSE(&r, "-p", "1", "--fail-if", "tree.peak > 1G", "--budget", "a.yaml", "--fail-if", "lost.records > 0", "--budget", "b.yaml", "--junit", "j.xml");
+	assert_int_equal(r.status, 0);
+	assert_int_equal(r.opts.n_fail_if, 2);
+	assert_string_equal(r.opts.fail_if[0], "tree.peak > 1G");
+	assert_string_equal(r.opts.fail_if[1], "lost.records > 0");
+	assert_int_equal(r.opts.n_budgets, 2);
+	assert_string_equal(r.opts.budgets[1], "b.yaml");
+	assert_string_equal(r.opts.junit, "j.xml");
+	drop(&r);
+	PARSE(&r, "-p", "1", "--fail-if", "tree.peak > 1G", "--fail-if", "tree.peak >\x1b");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	assert_non_null(strstr(r.err, "--fail-if 'tree.peak >\\x1b': column 12: expected a limit"));
+	drop(&r);
+	PARSE(&r, "-p", "1", "--budget", "");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	drop(&r);
+	PARSE(&r, "-p", "1", "--budget", "a.yaml", "--junit", "x", "-o", "x");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	assert_non_null(strstr(r.err, "both write to 'x'"));
+	drop(&r);
+	PARSE(&r, "-p", "1", "--junit", "x");
+	assert_int_equal(r.status, RT_EXIT_USAGE);
+	drop(&r);
+}
+
 static void test_help_and_manual(void **state)
 {
 	char *manual = read_manual(), *name, *end;
@@ -406,8 +498,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_all), cmocka_unit_test(test_command),
-		cmocka_unit_test(test_streams), cmocka_unit_test(test_refused), cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_version), cmocka_unit_test(test_help_and_manual), cmocka_unit_test(test_color),
+		cmocka_unit_test(test_streams), cmocka_unit_test(test_record_and_report), cmocka_unit_test(test_refused), cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_version), cmocka_unit_test(test_budgets), cmocka_unit_test(test_help_and_manual), cmocka_unit_test(test_color),
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_times),
 	};
 

@@ -80,11 +80,11 @@ static void expect(const char *text, const char *part)
 
 static void test_process(void **state)
 {
-	struct rt_summary summary = {.duration_ns = 22500000000, .procs = &engine, .n_procs = 1, .unaccounted = 8192};
+	struct rt_summary summary = {.duration_ns = 22500000000, .procs = &engine, .n_procs = 1, .unaccounted = 8192, .tree_peak = 1300 * MIB};
 	char *text = print(RT_LANG_EN, &summary, NULL);
 
 	(void)state;
-	expect(text, "RAM summary: 22.50 s, processes: 1\n");
+	expect(text, "RAM summary: 22.50 s, processes: 1\nall processes together: peak 1300.00, at the end 0.00\n\n");
 	expect(text, "\nEngineCore pid 123, Python 3.11.7, killed by SIGKILL, 22.50 s: "
 		     "RSS 100.00 -> 1196.00 (+1096.00), peak 1300.00\n");
 	expect(text,
@@ -242,7 +242,7 @@ static void test_chinese(void **state)
 	char *text = print(RT_LANG_ZH, &summary, NULL);
 
 	(void)state;
-	expect(text, "内存汇总: 1.00 s, 1 个进程\n");
+	expect(text, "内存汇总: 1.00 s, 1 个进程\n所有进程合计: 峰值 0.00, 结束时 0.00\n\n");
 	expect(text, "EngineCore pid 123, Python 3.11.7, 被信号 SIGKILL 终止, 22.50 s: "
 		     "RSS 100.00 -> 1196.00 (+1096.00), 峰值 1300.00\n");
 	expect(text, "  EngineCore初始化 (未结束) ");

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
+"""Budgets: exit status, lines and JUnit report of runs whose figures the target itself determines."""
+
+import os
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from harness import TREE, phase, write_profile
+
+PHASES = [phase("fill", "fill", "grow.py"), phase("drop", "drop", "grow.py"), phase("never", "never", "grow.py")]
+
+# Two processes. The parent holds 40 MiB, its child 60 MiB, but never at the same time: together they have 60 and what an interpreter has.
+GROW = """
+import mmap, os, sys, time
+
+def fill(mib):
+    m = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for at in range(0, mib << 20, 4096):
+        m[at] = 1
+    return m
+
+def drop(m):
+    m.close()
+
+m = fill(40)
+time.sleep(0.3)
+drop(m)
+time.sleep(0.3)
+pid = os.fork()
+if not pid:
+    m = fill(60)
+    time.sleep(0.3)
+    os._exit(0)
+os.waitpid(pid, 0)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def grow(run_tool, directory):
+    """grow(status of the command, options...) -> what the tool said."""
+    profile = write_profile(os.path.join(directory, "p.yaml"), PHASES)
+    script = os.path.join(directory, "grow.py")
+    with open(script, "w") as file:
+        file.write(GROW)
+
+    def run(status, *options):
+        return run_tool("-P", profile, "--lang", "en", *options, "--", "/usr/bin/python3", "-S", script, status)
+
+    return run
+
+
+def broken(done):
+    return [line.split("budget broken: ", 1)[1] for line in done.stderr.splitlines() if "budget broken: " in line]
+
+
+def test_a_broken_budget_is_said_with_who_and_how_much(grow):
+    done = grow(0, "--fail-if", 'phase("fill").rss > 50M', "--fail-if", 'phase("fill").rss > 70M')
+    assert done.returncode == 7, done.stderr
+    (line,) = broken(done)
+    assert line.startswith('phase("fill").rss > 50M: phase("fill").rss is 60.'), line
+    assert "in python3 (pid " in line
+
+
+def test_sums_at_one_time_are_no_sum_of_peaks(grow):
+    """40 and 60 MiB one after the other, and two small interpreters."""
+    done = grow(0, "--fail-if", "tree.peak > 95M", "--fail-if", "tree.peak < 60M", "--fail-if", "tree.end != 0")
+    assert done.returncode == 0, done.stderr
+    assert broken(done) == []
+    done = grow(0, "--fail-if", "tree.peak > 59M")
+    assert done.returncode == 7, done.stderr
+    assert "over budget already" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command, options, status",
+    [
+        (0, [], 0),
+        (3, [], 3),
+        (3, ["--fail-if", "tree.peak > 100G"], 3),
+        (0, ["--fail-if", "tree.peak > 1M"], 7),
+        (3, ["--fail-if", "tree.peak > 1M"], 7),
+        (3, ["--strict", "--fail-if", "tree.peak > 1M", "--fail-if", 'phase("never").rss > 1M'], 7),
+        (0, ["--fail-if", 'phase("never").rss > 1M'], 0),
+        (3, ["--strict", "--fail-if", 'phase("never").rss > 1M'], 6),
+        (0, ["--fail-if", 'phase("never").calls < 1'], 7),
+    ],
+)
+def test_order_of_exit_statuses(grow, command, options, status):
+    done = grow(command, *options)
+    assert done.returncode == status, done.stderr
+    if 'phase("never").rss > 1M' in options:
+        assert 'budget not evaluated: phase("never").rss > 1M: phase("never").rss: it never ran' in done.stderr
+    if "--strict" in options and status == 6:
+        assert "--strict: incomplete: 1 of 1 budgets could not be evaluated" in done.stderr
+
+
+def test_a_mistake_costs_nothing(run_tool, directory):
+    """Refused before anything is attached or started."""
+    mark = os.path.join(directory, "started")
+    bad = os.path.join(directory, "bad.yaml")
+    with open(bad, "w") as file:
+        file.write("- name: a\n  expr: tree.peak > 1G\n- name: b\n  expr: tree.peek > 1G\n")
+    for options, words in (
+        (["--fail-if", "tree.peak > "], "--fail-if 'tree.peak > ': column 13: expected a limit"),
+        (["--fail-if", 'phase("no_such").peak > 1'], "column 7 of the expression: profile vllm has no phase 'no_such'"),
+        (["--fail-if", "diff.growth > 5%"], "only ramtrack-bpf diff has several"),
+        (["--budget", bad], f"{bad}:4: column 6 of the expression: expected peak, end, found 'peek'"),
+        (["--budget", bad + ".not"], f"{bad}.not: cannot be read: No such file or directory"),
+        (["--junit", os.path.join(directory, "j.xml")], "--junit reports budgets; give --fail-if EXPR or --budget FILE"),
+        (["--fail-if", "tree.peak > 1", "--junit", "-"], "--junit: '-' is not allowed"),
+    ):
+        done = run_tool(*options, "--", "touch", mark)
+        assert done.returncode == 2 and words in done.stderr, (options, done.returncode, done.stderr)
+    done = run_tool("--fail-if", "tree.peak > 1", "--junit", "/nowhere/j.xml", "--", "touch", mark)
+    assert done.returncode == 1 and "--junit /nowhere/j.xml: cannot be written: No such file" in done.stderr
+    assert not os.path.exists(mark)
+
+
+def test_file_and_report(grow, directory):
+    """What an XML parser finds: one test case a budget, counted right, names unharmed."""
+    hostile = "a</testcase><![CDATA[ & \"'\u202e"
+    budgets, report = os.path.join(directory, "b.yaml"), os.path.join(directory, "j.xml")
+    with open(budgets, "w", encoding="utf-8") as file:
+        file.write(
+            f"- name: >-\n    {hostile}\n  expr: 'role(\"*\").peak > 1M'\n  note: <note>\n"
+            "- name: fill\n  expr: phase('fill').rss > 1G\n- expr: phase('never').peak > 1\n"
+        )
+    for options, errors, skipped in (([], 0, 1), (["--strict"], 1, 0)):
+        done = grow(0, "--budget", budgets, "--junit", report, *options)
+        assert done.returncode == 7, done.stderr
+        assert len(broken(done)) == 1 and "(<note>)" in broken(done)[0]
+        suites = ET.parse(report).getroot()
+        assert suites.tag == "testsuites" and [one.tag for one in suites] == ["testsuite"]
+        suite = suites[0]
+        counts = {key: int(suite.get(key)) for key in ("tests", "failures", "errors", "skipped")}
+        assert counts == {"tests": 3, "failures": 1, "errors": errors, "skipped": skipped}
+        assert float(suite.get("time")) > 0.5 and suite.get("name") and suite.get("timestamp")
+        assert all(case.tag == "testcase" and case.get("classname") and case.get("time") for case in suite)
+        first, second, third = suite
+        assert first.get("name") == hostile.replace("\u202e", "\\u{202e}")
+        assert first.find("failure").get("message").startswith('role("*").peak is ')
+        assert "<note>" in first.find("failure").text
+        assert second.get("name") == "fill" and second.find("failure") is None and "60." in second.find("system-out").text
+        assert third.find("error" if errors else "skipped").get("message") == "phase('never').peak: it never ran"
+    assert [name for name in os.listdir(directory) if name.startswith("j.xml")] == ["j.xml"]
+
+
+def test_the_report_on_a_full_disk(grow):
+    done = grow(0, "--fail-if", "tree.peak > 100G", "--junit", "/dev/full")
+    assert done.returncode == 1, done.stderr
+    assert "--junit /dev/full: writing failed: No space left on device" in done.stderr
+
+
+def test_the_document_names_every_field():
+    """docs/budgets.md and what the parser says it takes."""
+    with open(os.path.join(TREE, "docs", "budgets.md")) as file:
+        text = file.read()
+    tool = os.path.join(TREE, "build", "ramtrack-bpf")
+    for subject in ("tree", "run", "outside", "lost", 'role("x")', 'phase("x")'):
+        said = subprocess.run([tool, "--fail-if", subject + ".?", "-p", "1"], capture_output=True, text=True).stderr
+        fields = said.split("expected ", 1)[1].split(", found", 1)[0].split(", ")
+        assert fields and all(f"`{name}`" in text or f".{name}" in text for name in fields), (subject, fields)
