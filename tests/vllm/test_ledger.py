@@ -35,7 +35,7 @@ def test_size_and_losses(unnamed):
     print(f'{size / MIB:.1f} MiB, RSS {trace.tool_rss / MIB:.1f} MiB, {trace.summary["self"]}')
     assert size <= 30 * MIB, size
     assert trace.summary['lost'] == {'records': 0, 'stacks': 0} and trace.summary['unaccounted_bytes'] == 0
-    assert trace.tool_rss <= 80 * MIB, f'the tracer itself: {trace.tool_rss / MIB:.1f} MiB'
+    assert trace.tool_rss <= 56 * MIB, f'the tracer itself: {trace.tool_rss / MIB:.1f} MiB'
 
 
 def test_report_is_the_live_run(unnamed, tmp_path):
