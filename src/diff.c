@@ -55,7 +55,7 @@ bool rt_diff_phase_counts(const struct rt_diff *diff, const struct rt_diff_phase
 	return rt_diff_counts(diff, &phase->value[RT_DM_DELTA]) || rt_diff_counts(diff, &phase->value[RT_DM_OWN]);
 }
 
-bool rt_diff_proc_counts(const struct rt_diff *diff, const struct rt_diff_proc *proc)
+static bool rt_diff_proc_counts(const struct rt_diff *diff, const struct rt_diff_proc *proc)
 {
 	if (rt_diff_counts(diff, &proc->value[RT_DP_END]) || rt_diff_counts(diff, &proc->value[RT_DP_PEAK]))
 		return true;
@@ -407,6 +407,7 @@ static void rt_diff_procs(struct rt_diff_make *make)
 		for (int m = 0; m < RT_DP_METRICS; m++)
 			rt_diff_proc_value(make, proc, (enum rt_diff_proc_metric)m);
 		rt_diff_phases(make, proc);
+		proc->counts = rt_diff_proc_counts(&make->diff, proc);
 		pairs[i] = proc->pair;
 	}
 	make->diff.procs = procs;

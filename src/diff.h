@@ -88,7 +88,8 @@ struct rt_diff_proc {
 	struct rt_bpair pair; /* name and summaries by run */
 	unsigned int number, of; /* the number-th of `of` with this name */
 	enum rt_diff_state state;
-	int depth; /* in the tree of the newest run that has it */
+	int depth;   /* in the tree of the newest run that has it */
+	bool counts; /* there is something to say of it */
 	struct rt_diff_value value[RT_DP_METRICS];
 	const struct rt_diff_phase *phases; /* nesting order; the last one is what is outside of phases */
 	size_t n_phases;
@@ -125,8 +126,7 @@ void rt_diff_free(struct rt_diff *diff);
 /* Is it to be said? */
 bool rt_diff_counts(const struct rt_diff *diff, const struct rt_diff_value *value);
 
-/* Is there something to say of this phase, of this process? */
+/* Is there something to say of this phase? */
 bool rt_diff_phase_counts(const struct rt_diff *diff, const struct rt_diff_phase *phase);
-bool rt_diff_proc_counts(const struct rt_diff *diff, const struct rt_diff_proc *proc);
 
 #endif

@@ -23,11 +23,11 @@ static const char rt_style[] =
 	"th{background:var(--head);font-weight:600}th:first-child,td:first-child,td.left{text-align:left}\n"
 	".up{color:var(--up)}.down{color:var(--down)}.dim{color:var(--dim)}\n"
 	".n1{padding-left:2rem}.n2{padding-left:3.2rem}.n3{padding-left:4.4rem}.n4{padding-left:5.6rem}.n5{padding-left:6.8rem}.n6{padding-left:8rem}.n7{padding-left:9.2rem}.n8{padding-left:10.4rem}\n"
-	"details{margin:.3rem 0}summary{cursor:pointer}ol{margin:.2rem 0 .6rem;font-family:ui-monospace,monospace;font-size:13px;overflow-wrap:anywhere}\n"
+	"details,.spread{margin:.3rem 0}.spread{padding-left:1.1em}summary{cursor:pointer}ol{margin:.2rem 0 .6rem;font-family:ui-monospace,monospace;font-size:13px;overflow-wrap:anywhere}\n"
 	"@media print{details>*{display:block}}\n";
 
 /* Base64 of the SHA-256 of rt_style; a test works it out anew. */
-static const char rt_style_hash[] = "y8bWWL31KwjZdYtqlUxn4p7K7KIwr3lUtIvzLwC7iX4=";
+static const char rt_style_hash[] = "syLk/KlxhFHYdkxacLU4zJ8UkwvUKBeeVYY1/VvmerE=";
 
 struct rt_diff_page {
 	FILE *out;
@@ -154,7 +154,7 @@ static void rt_put_stack(struct rt_diff_page *p, const struct rt_diff_proc *proc
 {
 	static const enum rt_diff_word words[RT_KINDS] = {[RT_FILE] = RT_DW_FILE, [RT_ANON] = RT_DW_ANON, [RT_SHMEM] = RT_DW_SHMEM};
 
-	fputs("<details><summary>", p->out);
+	fputs(stack->n_frames ? "<details><summary>" : "<div class=\"spread\">", p->out);
 	rt_put_difference(p, "strong", stack->total.difference);
 	for (int k = 0; k < RT_KINDS; k++) {
 		if (!stack->kind[k].difference)
@@ -172,6 +172,10 @@ static void rt_put_stack(struct rt_diff_page *p, const struct rt_diff_proc *proc
 	} else {
 		fputs(", ", p->out);
 		rt_put_word(p, RT_DW_SPREAD);
+	}
+	if (!stack->n_frames) {
+		fputs("</div>\n", p->out);
+		return;
 	}
 	fputs("</summary><ol>", p->out);
 	for (size_t i = 0; i < stack->n_frames; i++) {
@@ -260,6 +264,24 @@ static void rt_put_top(struct rt_diff_page *p)
 	fputs("</tbody></table></div>\n", p->out);
 }
 
+static void rt_put_same(struct rt_diff_page *p)
+{
+	bool some = false;
+
+	for (size_t i = 0; i < p->diff->n_procs; i++) {
+		if (!rt_diff_same_shown(p->diff, i))
+			continue;
+		fputs(some ? ", " : "<h2>", p->out);
+		if (!some) {
+			rt_put_word(p, RT_DW_SAME);
+			fputs("</h2>\n<p>", p->out);
+		}
+		some = true;
+		rt_put_name(p, p->diff->procs[i].pair.name);
+	}
+	fputs(some ? "</p>\n" : "", p->out);
+}
+
 static void rt_put_page(struct rt_diff_page *p)
 {
 	size_t shown = 0, hidden = 0;
@@ -270,9 +292,10 @@ static void rt_put_page(struct rt_diff_page *p)
 			rt_put_proc(p, &p->diff->procs[i]);
 			shown++;
 		} else {
-			hidden += rt_diff_proc_counts(p->diff, &p->diff->procs[i]);
+			hidden += p->diff->procs[i].counts;
 		}
 	}
+	rt_put_same(p);
 	if (hidden) {
 		fputs("<p>", p->out);
 		fprintf(p->out, rt_word(p, RT_DW_MORE_PROCS), hidden);

@@ -135,7 +135,7 @@ static json_t *rt_proc(bool *good, enum rt_lang lang, const struct rt_diff *diff
 	rt_put(good, object, "name", rt_text(proc->pair.name));
 	rt_put(good, object, "number", json_integer(proc->number));
 	rt_put(good, object, "state", rt_state(proc->state));
-	rt_put(good, object, "said", json_boolean(rt_diff_proc_counts(diff, proc)));
+	rt_put(good, object, "said", json_boolean(proc->counts));
 	rt_put(good, object, "pids", rt_pids(good, diff, proc));
 	for (int m = 0; m < RT_DP_METRICS; m++)
 		rt_put(good, object, keys[m], rt_value(good, diff, &proc->value[m]));

@@ -31,10 +31,13 @@ const char *rt_diff_word(enum rt_diff_word word, enum rt_lang lang);
 /* A phase's label, or the word for what is outside of phases. */
 const char *rt_diff_label(const struct rt_diff_phase *phase, enum rt_lang lang);
 
+/* Is it named among those without a difference? Each name once. */
+bool rt_diff_same_shown(const struct rt_diff *diff, size_t at);
+
 /* Of the processes that have the same name and are only in the new or only in the old runs so many are shown. */
 #define RT_DIFF_ALIKE 8u
 
-/* Is there something to say of it, and are not too many alike shown already? `*alike` counts them: 0 before the first process. */
+/* Is there something to say of it, and are not too many alike shown already? */
 bool rt_diff_proc_shown(const struct rt_diff *diff, size_t at);
 
 #endif

@@ -23,7 +23,7 @@ const char *rt_diff_word(enum rt_diff_word word, enum rt_lang lang)
 {
 	static const char *const words[RT_DW_WORDS][RT_LANGS] = {
 		[RT_DW_TITLE] = {"内存对比", "RAM difference"},
-		[RT_DW_RULE] = {"单位 MiB; 只列出相差 %s 以上且超出旧运行噪声范围的", "MiB; said is what differs by %s or more and by more than the old runs do among each other"},
+		[RT_DW_RULE] = {"单位 MiB; 只列出相差 %s 以上且超出旧运行噪声范围的", "sizes in MiB; shown are differences of %s or more that lie outside the noise of the old runs"},
 		[RT_DW_TOGETHER] = {"所有进程合计", "all processes together"},
 		[RT_DW_WORD_PEAK] = {"峰值", "peak"},
 		[RT_DW_WORD_END] = {"结束时", "at the end"},
@@ -68,13 +68,24 @@ bool rt_diff_proc_shown(const struct rt_diff *diff, size_t at)
 	const struct rt_diff_proc *proc = &diff->procs[at];
 	unsigned int alike = 0;
 
-	if (!rt_diff_proc_counts(diff, proc))
+	if (!proc->counts)
 		return false;
 	if (proc->state == RT_DIFF_BOTH)
 		return true;
 	for (size_t i = 0; i < at && alike < RT_DIFF_ALIKE; i++)
-		alike += diff->procs[i].state == proc->state && !strcmp(diff->procs[i].pair.name, proc->pair.name) && rt_diff_proc_counts(diff, &diff->procs[i]);
+		alike += diff->procs[i].state == proc->state && !strcmp(diff->procs[i].pair.name, proc->pair.name) && diff->procs[i].counts;
 	return alike < RT_DIFF_ALIKE;
+}
+
+bool rt_diff_same_shown(const struct rt_diff *diff, size_t at)
+{
+	if (diff->procs[at].counts)
+		return false;
+	for (size_t i = 0; i < at; i++) {
+		if (!diff->procs[i].counts && !strcmp(diff->procs[i].pair.name, diff->procs[at].pair.name))
+			return false;
+	}
+	return true;
 }
 
 static const char *rt_word(const struct rt_diff_print *p, enum rt_diff_word word)
@@ -264,16 +275,6 @@ static void rt_put_proc(struct rt_diff_print *p, const struct rt_diff_proc *proc
 	fputc('\n', p->out);
 }
 
-/* Is there an earlier process of this name without a difference? */
-static bool rt_named_before(const struct rt_diff *diff, size_t at)
-{
-	for (size_t i = 0; i < at; i++) {
-		if (!strcmp(diff->procs[i].pair.name, diff->procs[at].pair.name) && !rt_diff_proc_counts(diff, &diff->procs[i]))
-			return true;
-	}
-	return false;
-}
-
 static void rt_put_procs(struct rt_diff_print *p)
 {
 	const struct rt_diff *diff = p->diff;
@@ -284,8 +285,8 @@ static void rt_put_procs(struct rt_diff_print *p)
 			rt_put_proc(p, &diff->procs[i]);
 			shown++;
 		} else {
-			hidden += rt_diff_proc_counts(diff, &diff->procs[i]);
-			same += !rt_diff_proc_counts(diff, &diff->procs[i]);
+			hidden += diff->procs[i].counts;
+			same += !diff->procs[i].counts;
 		}
 	}
 	if (hidden) {
@@ -298,14 +299,11 @@ static void rt_put_procs(struct rt_diff_print *p)
 
 		fprintf(p->out, "\n%s: ", rt_word(p, RT_DW_SAME));
 		for (size_t i = 0; i < diff->n_procs; i++) {
-			const struct rt_diff_proc *proc = &diff->procs[i];
-
-			/* once a name: of several, the others stand above or are meant as well */
-			if (rt_diff_proc_counts(diff, proc) || rt_named_before(diff, i))
+			if (!rt_diff_same_shown(diff, i))
 				continue;
 			fputs(some ? ", " : "", p->out);
 			some = true;
-			rt_put_name(p, proc->pair.name, RT_NAME_CHARS);
+			rt_put_name(p, diff->procs[i].pair.name, RT_NAME_CHARS);
 		}
 		fputc('\n', p->out);
 	}

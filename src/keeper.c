@@ -36,6 +36,7 @@ struct rt_keeper {
 	struct rt_ledmap text; /* hash -> number */
 	uint32_t n_texts;
 	struct rt_ledmap file; /* hash of image and name -> 0 */
+	struct rt_ledmap seen; /* hash of a name and version of ours -> number of the text */
 	uint64_t kept_bytes;
 	struct rt_numbered grown; /* uint8_t by node: pages, up to what is enough */
 	struct rt_numbered image; /* uint32_t by code object: whose it is */
@@ -66,6 +67,7 @@ void rt_keeper_free(struct rt_keeper *k)
 	rt_ledbuf_free(&k->kept);
 	rt_ledmap_free(&k->text);
 	rt_ledmap_free(&k->file);
+	rt_ledmap_free(&k->seen);
 	rt_ledmap_free(&k->build);
 	json_decref(k->builds);
 	free(k->grown.data);
@@ -169,20 +171,27 @@ static void *rt_numbered_at(struct rt_numbered *of, uint32_t id, uint32_t max)
 	return (uint8_t *)of->data + (need - 1) * of->size;
 }
 
+/* Is a file of that name what we see under it as well? */
+static bool rt_keeper_is_ours(struct rt_keeper *k, uint32_t image, const char *file)
+{
+	const bool *ours = file[0] == '/' ? rt_numbered_at(&k->ours, image, RT_IMAGES_SEEN) : NULL;
+
+	return ours && *ours;
+}
+
 /* A process may be gone by the time that its records are read. Where it saw the files that we see, ours will do. */
 static int rt_keeper_read(struct rt_keeper *k, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len)
 {
 	int err = k->config.read_source(k->config.ctx, image, pid, file, text, len);
-	const bool *ours = err && file[0] == '/' ? rt_numbered_at(&k->ours, image, RT_IMAGES_SEEN) : NULL;
 
-	return ours && *ours ? k->config.read_source(k->config.ctx, image, k->config.own_pid, file, text, len) : err;
+	return err && rt_keeper_is_ours(k, image, file) ? k->config.read_source(k->config.ctx, image, k->config.own_pid, file, text, len) : err;
 }
 
 /* The source of a function, once an image and file. */
 static void rt_keeper_keep(struct rt_keeper *k, uint32_t image, const char *file)
 {
 	size_t len = strlen(file), text_len = 0;
-	uint64_t key = rt_hash_mix(rt_ledmap_hash(k->config.seed, file, len), image);
+	uint64_t name = rt_ledmap_hash(k->config.seed, file, len), key = rt_hash_mix(name, image), seen;
 	uint32_t pid = rt_account_pid(k->account, image);
 	char *text = NULL;
 	int64_t number;
@@ -192,6 +201,14 @@ static void rt_keeper_keep(struct rt_keeper *k, uint32_t image, const char *file
 		return;
 	if (rt_ledmap_get(&k->file, key) >= 0 || rt_ledmap_set(&k->file, key, 0))
 		return;
+	/* The processes of a tree import the same modules: what one has been seen to see need not be read again for the next. */
+	seen = rt_keeper_is_ours(k, image, file) && k->config.file_key ? k->config.file_key(k->config.ctx, file) : 0;
+	seen = seen ? rt_hash_mix(name, seen) : 0;
+	number = seen ? rt_ledmap_get(&k->seen, seen) : -1;
+	if (number >= 0) {
+		rt_keeper_put_kept(k, image, (uint32_t)number, file, len);
+		return;
+	}
 	if (rt_keeper_read(k, image, pid, file, &text, &text_len) || !text)
 		return;
 	if (text_len <= RT_KEEP_SOURCE_MAX) {
@@ -202,6 +219,8 @@ static void rt_keeper_keep(struct rt_keeper *k, uint32_t image, const char *file
 			k->kept_bytes += text_len;
 		if (number >= 0)
 			rt_keeper_put_kept(k, image, (uint32_t)number, file, len);
+		if (number >= 0 && seen)
+			rt_ledmap_set(&k->seen, seen, (uint32_t)number);
 	}
 	free(text);
 }

@@ -22,6 +22,7 @@ struct rt_keeper_config {
 	int (*read_source)(void *ctx, uint32_t image, uint32_t pid, const char *file, char **text, size_t *len);
 	size_t (*build_id)(void *ctx, uint32_t pid, const char *path, uint8_t id[64]);
 	int (*same_root)(void *ctx, uint32_t pid);
+	uint64_t (*file_key)(void *ctx, const char *path);
 	uint32_t own_pid;
 	void *ctx;
 	uint64_t seed;

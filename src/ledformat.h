@@ -75,6 +75,8 @@ enum rt_item {
 #define RT_LEDGER_KEPT_MAX 262144u	 /* (image, name) */
 #define RT_LEDGER_NAME_MAX 4096u	 /* bytes of a name */
 #define RT_LEDGER_NAMES_MAX (64u << 20)	 /* bytes of all names */
+#define RT_LEDGER_READ_MAX (1ull << 30) /* bytes of texts that one report looks into, the same ones again counted again */
+#define RT_LEDGER_FORGETS_MAX 65536u	 /* forgettings; a run has one in three seconds at most, and each goes through all nodes */
 #define RT_LEDGER_CONTENTS_MAX (1u << 20) /* contents of code objects */
 #define RT_LEDGER_CONTENT_BYTES (256u << 20) /* of all of them */
 

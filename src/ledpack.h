@@ -2,7 +2,7 @@
 /*
  * ledpack.h - records in few bytes: what differs from the last one of its kind.
  *
- * A start-up of vLLM has a million records, 150 MiB of them, most of whose fields are those of the record before. So a record is its elements (the fields of
+ * A start-up of vLLM has 780,000 records of 77 MB, most of whose fields are those of the record before. So a record is its elements (the fields of
  * its fixed part, 4 or 8 bytes each) as differences from a prediction, a mask of those that are not 0, and its tail (names, text) as it is. A block of items
  * begins with empty predictions, so that each can be read by itself.
  *

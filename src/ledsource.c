@@ -37,6 +37,7 @@ struct rt_ledsource {
 	struct rt_ledtext *text;
 	uint32_t n_texts, cap_texts;
 	struct rt_lednames said, kept;
+	uint64_t read; /* bytes */
 };
 
 struct rt_ledsource *rt_ledsource_new(struct rt_ledger *ledger)
@@ -217,6 +218,9 @@ int rt_ledsource_read(struct rt_ledsource *s, uint32_t image, const char *file, 
 	if (!name || name->text >= s->n_texts)
 		return -ENODATA;
 	of = &s->text[name->text];
+	if (of->len > RT_LEDGER_READ_MAX - s->read)
+		return -ENODATA;
+	s->read += of->len;
 	raw = rt_ledger_read(s->ledger, &of->block);
 	if (!raw)
 		return -EIO;

@@ -169,7 +169,7 @@ static void rt_recorder_forget(void *ctx, uint32_t node, uint32_t code)
 struct rt_recorder *rt_recorder_new(const struct rt_recorder_config *config)
 {
 	struct rt_recorder *r = calloc(1, sizeof(*r));
-	struct rt_keeper_config keeper = {.read_source = config->read_source, .build_id = config->build_id, .same_root = config->same_root,
+	struct rt_keeper_config keeper = {.read_source = config->read_source, .build_id = config->build_id, .same_root = config->same_root, .file_key = config->file_key,
 					  .own_pid = config->own_pid, .ctx = config->ctx, .seed = config->seed};
 
 	if (!r)

@@ -34,6 +34,8 @@ struct rt_recorder_config {
 	size_t (*build_id)(void *ctx, uint32_t pid, const char *path, uint8_t id[64]);
 	/* Does this process see files as we do: the same root, in the same mount namespace? 1, 0, or -1: it is gone. May be NULL. */
 	int (*same_root)(void *ctx, uint32_t pid);
+	/* What tells a version of a file that we see from another one; 0: there is no such file. May be NULL. */
+	uint64_t (*file_key)(void *ctx, const char *path);
 	uint32_t own_pid; /* with same_root: to read_source, in place of a process that is gone */
 	void *ctx;
 	uint64_t seed; /* of hashes: something that the target cannot know */

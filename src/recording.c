@@ -14,6 +14,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "acc_map.h" /* rt_hash_mix */
 #include "elffile.h"
 #include "launch.h"
 #include "ledformat.h"
@@ -128,6 +129,20 @@ static int same_root(void *ctx, uint32_t pid)
 	       ns.st_dev == our_ns.st_dev && ns.st_ino == our_ns.st_ino;
 }
 
+/* Another content has another time of change, or is another file. */
+static uint64_t file_key(void *ctx, const char *path)
+{
+	struct stat st;
+	uint64_t key;
+
+	(void)ctx;
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	key = rt_hash_mix(rt_hash_mix(st.st_dev, st.st_ino), (uint64_t)st.st_size);
+	key = rt_hash_mix(key, (uint64_t)st.st_mtim.tv_sec * 1000000000ull + (uint64_t)st.st_mtim.tv_nsec);
+	return rt_hash_mix(key, (uint64_t)st.st_ctim.tv_sec * 1000000000ull + (uint64_t)st.st_ctim.tv_nsec) | 1;
+}
+
 /* Our own command line, as words. */
 static size_t own_command(char *text, const char **word)
 {
@@ -162,7 +177,7 @@ static void fill_host(struct rt_ledger_facts *facts, struct utsname *u)
 int rt_recording_open(const struct rt_recording_config *config, struct rt_recording **out)
 {
 	struct rt_recording *r = calloc(1, sizeof(*r));
-	struct rt_recorder_config rc = {.read_source = config->read_source, .build_id = build_id, .same_root = same_root, .own_pid = (uint32_t)getpid(), .ctx = config->ctx};
+	struct rt_recorder_config rc = {.read_source = config->read_source, .build_id = build_id, .same_root = same_root, .file_key = file_key, .own_pid = (uint32_t)getpid(), .ctx = config->ctx};
 
 	if (!r) {
 		rt_log_error("out of memory");

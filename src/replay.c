@@ -35,6 +35,7 @@ struct rt_replay {
 	uint8_t *record; /* RT_RECORD_MAX bytes */
 	uint64_t counters[RT_COUNTERS];
 	uint64_t now_ns; /* last time told of */
+	uint32_t n_forgets, forgotten; /* forgettings so far; nodes below are */
 	bool started, ended;
 	struct rt_ledger_end end;
 	json_t *end_keep, *start_keep;
@@ -296,9 +297,11 @@ static bool rt_replay_item(struct rt_replay *r, struct rt_unpack *from)
 	case RT_ITEM_FORGET:
 		node = (uint32_t)rt_unpack_upto(from, UINT32_MAX);
 		code = (uint32_t)rt_unpack_upto(from, UINT32_MAX);
-		if (!from->bad)
-			rt_account_forget(r->account, node, code);
-		return !from->bad;
+		if (from->bad || node < r->forgotten || ++r->n_forgets > RT_LEDGER_FORGETS_MAX)
+			return false;
+		r->forgotten = node;
+		rt_account_forget(r->account, node, code);
+		return true;
 	case RT_ITEM_SOURCE:
 		return rt_replay_source(r, from);
 	case RT_ITEM_COUNTERS:

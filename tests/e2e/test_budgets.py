@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from harness import TREE, phase, write_profile
+from harness import TOLERANCE, TREE, phase, rollup, trace, write_profile
 
 PHASES = [phase("fill", "fill", "grow.py"), phase("drop", "drop", "grow.py"), phase("never", "never", "grow.py")]
 
@@ -163,3 +163,39 @@ def test_the_document_names_every_field():
         said = subprocess.run([tool, "--fail-if", subject + ".?", "-p", "1"], capture_output=True, text=True).stderr
         fields = said.split("expected ", 1)[1].split(", found", 1)[0].split(", ")
         assert fields and all(f"`{name}`" in text or f".{name}" in text for name in fields), (subject, fields)
+
+
+def test_the_peak_of_all_is_the_kernels_sum_at_one_moment(tool, python):
+    """The parent's page tables and its children's, read from outside while all of them stand still."""
+    sums = {}
+
+    def look(name, pid):
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            family = [pid, *map(int, file.read().split())]
+        sums[name] = sum(rollup(one)["rss"] for one in family)
+
+    said = trace(tool, python, "together.py", phases=PHASES, on_stop=look)
+    highest = max(sums, key=sums.get)
+    assert highest == "second", sums
+    assert 0 <= said.summary["tree_peak_bytes"] - sums["second"] <= TOLERANCE, (said.summary["tree_peak_bytes"], sums)
+    peaks = [process["rss_peak_bytes"] for process in said.summary["processes"]]
+    assert sum(peaks) > sums["second"] + 20 * 2**20 and max(peaks) < sums["second"] - 10 * 2**20, (peaks, sums)
+    assert said.summary["tree_end_bytes"] == 0
+
+
+def test_a_report_judges_as_the_live_run_does(run_tool, grow, directory):
+    ledger = os.path.join(directory, "run.ledger")
+    budgets = ["--fail-if", 'phase("fill").rss > 50M', "--fail-if", "tree.peak > 59M", "--fail-if", 'phase("never").rss > 1M']
+    live = grow(3, "--record", ledger, *budgets)
+    again = run_tool("report", "--lang", "en", *budgets, ledger)
+    assert live.returncode == again.returncode == 7
+    said = [[line for line in done.stderr.splitlines() if "bpf: budget " in line] for done in (live, again)]
+    assert said[0] == said[1] and len(broken(live)) == 2, said
+    # by another profile's phases, which are checked before anything is read
+    other = write_profile(os.path.join(directory, "other.yaml"), [phase("drop", "drop", "grow.py")])
+    done = run_tool("report", "-P", other, "--fail-if", 'phase("drop").rss < -30M', ledger)
+    assert done.returncode == 7 and 'phase("drop").rss is -' in broken(done)[0], done.stderr
+    done = run_tool("report", "-P", other, *budgets, ledger)
+    assert done.returncode == 2 and "profile test has no phase 'fill'" in done.stderr and not done.stdout
+    done = run_tool("report", "--fail-if", "tree.peak > 1G", "--junit", os.path.join(directory, "j.xml"), ledger, ledger)
+    assert done.returncode == 2 and "--junit takes one ledger at a time" in done.stderr

@@ -244,9 +244,9 @@ def test_full_disk(tool, run_tool, directory):
     profile = write_profile(os.path.join(directory, "profile.yaml"), [phase("made", "<module>", "main.py")])
     script, ledger = os.path.join(directory, "main.py"), os.path.join(directory, "small", "full")
     with open(script, "w") as file:
-        file.write("import json, email.message, decimal, asyncio, time\ntime.sleep(1.2)\nimport xml.dom.minidom, sqlite3, http.server, unittest\nx = bytearray(5 << 20)\n")
+        file.write("import time\ntime.sleep(2)\nimport json, email.message, decimal, asyncio, xml.dom.minidom, sqlite3, http.server, unittest\nx = bytearray(5 << 20)\n")
     os.mkdir(os.path.dirname(ledger))
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", os.path.dirname(ledger)], capture_output=True, text=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", os.path.dirname(ledger)], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"no tmpfs can be mounted: {mounted.stderr.strip()}")
     try:

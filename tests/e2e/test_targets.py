@@ -23,6 +23,7 @@ RUNS = [
     ("children.py", "every_kind"),
     ("children.py", "forked_kids"),
     ("subinterpreters.py",),
+    ("together.py",),
 ]
 
 

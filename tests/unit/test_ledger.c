@@ -309,7 +309,7 @@ static const char *report_with(const struct ledger_bytes *whole, struct rt_block
 static void test_strange_blocks(void **state)
 {
 	static const uint8_t no_item[] = {RT_ITEM_RECORD, 99}, no_content[] = {RT_ITEM_RECORD | RT_PACK_CONTENT, RT_REC_CODE, 0, 77}, long_raw[] = {RT_ITEM_RAW, 0xff, 0xff, 0xff, 0x7f},
-			     unknown_item[] = {0x0f}, no_text[] = {1, 99, 1, 'x'}, json[] = "{\"now_ns\":[]}", deep[] = "[[[[[[[[[[[[[[[[[[[[[[[[";
+			     unknown_item[] = {0x0f}, backwards[] = {RT_ITEM_FORGET, 5, 5, RT_ITEM_FORGET, 4, 4}, no_text[] = {1, 99, 1, 'x'}, json[] = "{\"now_ns\":[]}", deep[] = "[[[[[[[[[[[[[[[[[[[[[[[[";
 	struct ledger_said live, again;
 	struct ledger_bytes whole;
 	uint8_t bomb[4096], zeros[65536] = {0};
@@ -331,6 +331,8 @@ static void test_strange_blocks(void **state)
 	assert_non_null(STRANGE(RT_BLOCK_STREAM, 0, sizeof(long_raw), long_raw));
 	said_free(&again);
 	assert_non_null(STRANGE(RT_BLOCK_STREAM, 0, sizeof(unknown_item), unknown_item));
+	said_free(&again);
+	assert_non_null(STRANGE(RT_BLOCK_STREAM, 0, sizeof(backwards), backwards));
 	said_free(&again);
 	assert_string_equal(STRANGE(RT_BLOCK_KEPT, 0, sizeof(no_text), no_text), "a block of sources is damaged");
 	said_free(&again);

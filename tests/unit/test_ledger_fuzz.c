@@ -12,6 +12,7 @@
 
 #include <zstd.h>
 
+#include "diff_out.h"
 #include "profile.h"
 
 #define RUNS 5000
@@ -186,18 +187,71 @@ static uint64_t fuzz_env(const char *name, uint64_t fallback)
 	return text && *text ? strtoull(text, NULL, 10) : fallback;
 }
 
+static bool fuzz_replay(const char *path, struct rt_replay **replay, struct rt_replay_result *result)
+{
+	struct rt_replay_config config = {.path = path, .want_stacks = true};
+	char why[2048];
+
+	*replay = NULL;
+	return !rt_replay_open(&config, replay, why, sizeof(why)) && !rt_replay_run(*replay, result, why, sizeof(why));
+}
+
+/* Against the ledger that it was made from, both ways: every output, and budgets on the difference. */
+static void fuzz_compare(const char *good, const char *path, bool turned)
+{
+	static int (*const write[])(FILE *out, enum rt_lang lang, const struct rt_diff *diff) = {rt_diff_text, rt_diff_json, rt_diff_html};
+	const char *file[] = {turned ? path : good, turned ? good : path};
+	struct rt_replay *replay[2] = {NULL};
+	struct rt_replay_result result[2];
+	struct rt_diff_run runs[2];
+	struct rt_diff_config config = {.runs = runs, .n_runs = 2};
+	struct rt_bexpr_error error;
+	struct rt_bexpr *expr = rt_bexpr_parse("diff.growth > 5% or diff.role('*').phase('*').growth > 1M or phase('*').peak < 0", &error);
+
+	if (fuzz_replay(file[0], &replay[0], &result[0]) && fuzz_replay(file[1], &replay[1], &result[1])) {
+		const struct rt_summary *old[] = {result[0].summary};
+		struct rt_bworld world = {.profile = result[1].profile, .summary = result[1].summary, .old = old, .n_old = 1, .growth = rt_noise_growth};
+		struct rt_diff *diff;
+
+		for (int i = 0; i < 2; i++)
+			runs[i] = (struct rt_diff_run){.file = file[i], .summary = result[i].summary, .profile = result[i].profile};
+		diff = rt_diff_new(&config);
+		assert_non_null(diff);
+		for (size_t i = 0; i < sizeof(write) / sizeof(write[0]); i++) {
+			char *text = NULL;
+			size_t len;
+			FILE *out = open_memstream(&text, &len);
+
+			assert_int_equal(write[i](out, RT_LANG_EN, diff), 0);
+			fclose(out);
+			assert_true(len > 100);
+			free(text);
+		}
+		world.pairs = diff->pairs;
+		world.n_pairs = diff->n_procs;
+		rt_bexpr_judge(expr, &world, NULL);
+		rt_diff_free(diff);
+	}
+	rt_bexpr_free(expr);
+	rt_replay_free(replay[0]);
+	rt_replay_free(replay[1]);
+}
+
 static void test_changed_ledgers(void **state)
 {
 	static const char *const ways[] = {"refused", "torn", "without end", "whole"};
 	uint64_t runs = fuzz_env("RT_FUZZ_RUNS", RUNS), seed = fuzz_env("RT_FUZZ_SEED", 1), seen[4] = {0};
 	struct fuzz *f = calloc(1, sizeof(*f));
 	struct rt_profile *other = ledger_parse(ledger_other);
-	int fd = memfd_create("ledger", MFD_CLOEXEC);
+	int fd = memfd_create("ledger", MFD_CLOEXEC), good_fd = memfd_create("good", MFD_CLOEXEC);
 	struct ledger_said said;
-	char path[64], why[2048];
+	char path[64], good[64], why[2048];
 
 	(void)state;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(good, sizeof(good), "/proc/self/fd/%d", good_fd);
+	ledger_make(good, 24, false, &said);
+	said_free(&said);
 	ledger_make(path, 24, false, &said);
 	said_free(&said);
 	fuzz_load(f, path);
@@ -214,6 +268,8 @@ static void test_changed_ledgers(void **state)
 		err = ledger_report(path, i & 1 ? other : NULL, &said, &result, why, sizeof(why));
 		clock_gettime(CLOCK_MONOTONIC, &after);
 		said_free(&said);
+		if (!err && i % 8 < 2)
+			fuzz_compare(good, path, i % 8);
 		if (after.tv_sec - before.tv_sec > 20)
 			fail_msg("RT_FUZZ_SEED=%llu RT_FUZZ_RUNS=1: it took %ld s", (unsigned long long)(seed + i), (long)(after.tv_sec - before.tv_sec));
 		if (err)
@@ -231,6 +287,7 @@ static void test_changed_ledgers(void **state)
 	free(f);
 	rt_profile_free(other);
 	close(fd);
+	close(good_fd);
 }
 
 int main(void)
