@@ -46,7 +46,8 @@ struct rt_phase {
 enum rt_native_op { RT_NATIVE_ALLOC = 0, RT_NATIVE_FREE = 1 };
 
 /* An integer argument as the x86-64 calling convention passes it: number 1 is %rdi, then %rsi, %rdx, %rcx, %r8, %r9. Those beyond are on the stack, and refused.
- * `bits` 64: the whole register; 32: its lower half (the upper is undefined where the C type is an int), unsigned. A member function's first argument is `this`. */
+ * `bits` 64: the whole register; 32: its lower half (the upper is undefined where the C type is an int), unsigned. A member function's first argument is `this`; a function
+ * that returns an object which is not trivial has its address first of all. */
 struct rt_native_arg {
 	uint8_t number; /* 1..6; 0: none */
 	uint8_t bits;	/* 64 or 32 */

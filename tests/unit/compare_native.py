@@ -65,6 +65,9 @@ class Library:
                 return offset + address - start
         return None
 
+    def address(self, offset):
+        return next(start + offset - at for at, start, size, executable in self.loads if executable and at <= offset < at + size)
+
     def disassemble(self):
         if self.instructions:
             return self.instructions
@@ -368,6 +371,32 @@ def jail(c):
         c.count("attempts")
 
 
+SHAPES = ("site_endbr_push", "site_endbr_entered", "site_sub", "site_argument", "site_store", "site_test", "site_byte", "site_push_r12", "site_jump", "reached", "apart",
+          "coldly", "alone")
+
+
+def hits(c, library):
+    """The kernel's own counters at the sites, while a program makes calls that are counted here; some throw."""
+    driver = os.path.join(c.folder, "driver")
+    run(CXX, "-std=c++17", "-O1", "-o", driver, os.path.join(DATA, "driver.cpp"), "-ldl")
+    sites, _, _ = c.find(library.path, [{"symbol": list(SHAPES)}, {"symbol": ["init_shm"]}, {"symbol": ["init_shm_manager"]}])
+    want, calls = {}, []
+    for offset, (rule, _, entry, _) in sites.items():
+        want[offset] = 2500 if rule else 100 + 7 * len(calls)
+        if not rule:
+            calls.append("%x:%d" % (library.address(entry), want[offset]))
+    of = {name: offset for offset, (_, _, _, name) in sites.items()}
+    want[of["site_sub"]] += want[of["site_jump"]] # which jumps there
+    result = subprocess.run([c.probe, "hits", library.path, *("%x" % o for o in sites), "--", driver, library.path, *calls], capture_output=True, text=True, check=False)
+    if result.returncode == 77:
+        print("native_truth: no probes here, hits are not counted: %s" % result.stderr.strip())
+        return
+    found = dict(line.split(" ") for line in result.stdout.strip().split("\n"))
+    c.expect(found.pop("status", "") == "0", "%s: the program under probes" % library.path, result.stdout, result.stderr)
+    c.expect(len(sites) > len(SHAPES) and {int(o, 16): int(n) for o, n in found.items()} == want, "%s: hits" % library.path, found, {hex(o): n for o, n in want.items()}, sites)
+    c.count("probes hit as often as called", len(want))
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -378,6 +407,8 @@ def main():
         guarded = variants(c, folder, ["-fcf-protection=full"], "guarded.so")
         large = Library(build(folder, "large.so", "-static-libstdc++", "-Wl,--whole-archive", "-l:libstdc++.a", "-Wl,--no-whole-archive", sources=("lib.cpp",)))
         system = [Library(os.path.realpath(run(CXX, "-print-file-name=" + n).strip())) for n in ("libstdc++.so.6", "libc.so.6")]
+        for library in (plain, guarded):
+            hits(c, library)
         for library in (plain, guarded, *system):
             c.decode(library)
         c.match_all(plain, 60)
