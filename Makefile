@@ -188,7 +188,8 @@ test-vm: test-deps
 kernels-doc: test-vm
 	@$(PYTHON) tests/vm/kernels_doc.py docs/kernels.md
 
-check-profile: $(B)/pyprobe
+check-profile: $(B)/pyprobe $(B)/nativeprobe
+	$(PYTHON) tools/check_native.py --profile profiles/vllm.yaml --nativeprobe $(B)/nativeprobe --docs docs/vllm.md
 	$(PYTHON) tools/check_profile.py --profile profiles/vllm.yaml --pyprobe $(B)/pyprobe --docs docs/vllm.md
 
 bench: all

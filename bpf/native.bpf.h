@@ -27,6 +27,8 @@
 #define RT_NATIVE_SUMS 16	      /* sums at a time in a thread (a power of two) */
 #define RT_NATIVE_NEAR 65536	      /* bytes: stack pointers that far apart are on one stack without further question */
 #define RT_NATIVE_WINDOW_NS 100000000 /* in so much time */
+#define RT_NATIVE_KIND_SHIFT 16	      /* flags of an open call: above them its kind (struct rt_site_conf) */
+#define RT_NATIVE_KEPT (RT_NATIVE_NOT_FOLLOWED | RT_NATIVE_INNER) /* flags that sums are told apart by */
 #define RT_NATIVE_TOLD 256	      /* so many calls of a thread have records of their own */
 #define RT_NATIVE_WORDS 32	      /* of a Python frame's variables and operands that are compared */
 
@@ -122,7 +124,7 @@ __noinline int rt_native_tell(struct rt_thread *t, struct rt_space *s, struct rt
 	r->site = c->site;
 	r->node = c->node;
 	r->calls = 1;
-	r->flags = c->flags & ~RT_NATIVE_SUM;
+	r->flags = c->flags & ((1u << RT_NATIVE_KIND_SHIFT) - 1) & ~RT_NATIVE_SUM;
 	r->pad = 0;
 	bpf_ringbuf_submit(r, rt_wakeup());
 	return 0;
@@ -192,7 +194,7 @@ static __noinline int rt_native_add(struct rt_thread *t, struct rt_space *s, str
 
 	for (i = 0; i < 4; i++) {
 		m = &n->sum[(at + i) & (RT_NATIVE_SUMS - 1)];
-		if (!m->calls || (m->site == c->site && m->sig == c->sig && m->flags == (c->flags & RT_NATIVE_NOT_FOLLOWED)))
+		if (!m->calls || (m->site == c->site && m->sig == c->sig && m->flags == (c->flags & RT_NATIVE_KEPT)))
 			break;
 	}
 	if (i == 4) {
@@ -205,7 +207,7 @@ static __noinline int rt_native_add(struct rt_thread *t, struct rt_space *s, str
 		m->site = c->site;
 		m->node = c->node;
 		m->sig = c->sig;
-		m->flags = c->flags & RT_NATIVE_NOT_FOLLOWED;
+		m->flags = c->flags & RT_NATIVE_KEPT;
 		m->begin_ns = c->begin_ns;
 		n->sums++;
 	}

@@ -115,6 +115,18 @@ static __always_inline void rt_native_tell_enter(struct rt_thread *t, struct rt_
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
+/* Is a call of this kind open already? */
+static __always_inline bool rt_native_is_inner(const struct rt_native_thread *n, u32 kind)
+{
+	for (u32 i = 0; i < RT_NATIVE_DEPTH; i++) {
+		if (i >= n->depth)
+			break;
+		if (n->call[i].flags >> RT_NATIVE_KIND_SHIFT == kind)
+			return true;
+	}
+	return false;
+}
+
 /* The call begins. The thread is busy. */
 static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, struct rt_native_thread *n, const struct rt_site_conf *conf, struct rt_native_call *as)
 {
@@ -129,10 +141,12 @@ static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, s
 	now = bpf_ktime_get_ns();
 	as->sig = t->sig;
 	as->node = t->run.node;
-	as->flags = RT_NATIVE_SUM;
+	as->flags = RT_NATIVE_SUM | conf->kind << RT_NATIVE_KIND_SHIFT;
+	if (rt_native_is_inner(n, conf->kind))
+		as->flags |= RT_NATIVE_INNER;
 	if (!(conf->flags & RT_SITEK_HOT) || as->bytes >= conf->min_bytes) {
 		if (rt_native_own_record(n, now))
-			as->flags = 0;
+			as->flags &= ~RT_NATIVE_SUM;
 		rt_look(t, s, RT_PROG_ENTRY, 0, &seen);
 		rt_charge(t, s, now, &seen);
 		as->sig = seen.sig;
@@ -145,14 +159,14 @@ static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, s
 	c = rt_at(n->call, RT_NATIVE_DEPTH, depth);
 	if (!c) {
 		rt_count(RT_C_NATIVE_DEEP);
-		as->flags = RT_NATIVE_SUM | RT_NATIVE_NOT_FOLLOWED;
+		as->flags |= RT_NATIVE_SUM | RT_NATIVE_NOT_FOLLOWED;
 		rt_native_add(t, s, n, as);
 		rt_native_mark(t, n);
 		rt_return_nothing();
 	}
 	*c = *as;
 	n->depth = depth + 1;
-	if (conf->flags & RT_SITEK_CHECKPOINT && !c->flags)
+	if (conf->flags & RT_SITEK_CHECKPOINT && !(c->flags & RT_NATIVE_SUM))
 		rt_native_tell_enter(t, s, task, c);
 	rt_native_mark(t, n);
 	rt_return_nothing();

@@ -315,6 +315,7 @@ enum rt_native_flags {
 	RT_NATIVE_OPEN = 2,	  /* it had not returned when its thread, its image or the run ended */
 	RT_NATIVE_CHECKPOINT = 4, /* a NATIVE_ENTER came before it */
 	RT_NATIVE_NOT_FOLLOWED = 8, /* calls nested too deeply: counted, but the pages inside are those of the call around them */
+	RT_NATIVE_INNER = 16,	    /* made inside of an open call of the same kind and operation, whose sizes contain its own */
 };
 
 /* h.ts_ns is when the call (of a sum: the last one) was seen to be over: its thread's stack pointer was above it. Page sums contain the calls nested inside; what the

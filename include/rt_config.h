@@ -74,7 +74,7 @@ struct rt_site_conf {
 	/* integer arguments that are multiplied with each other, 1 the first; 0: none */
 	__rt_u8 arg[2];
 	__rt_u8 bits[2]; /* 64 or 32 */
-	__rt_u32 pad;
+	__rt_u32 kind;	 /* the same number for all of one kind and operation; 1 to 65535 */
 	__rt_u64 min_bytes; /* a hot function's call with less than this has no record of its own */
 };
 

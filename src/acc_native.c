@@ -124,7 +124,7 @@ static struct rt_site *rt_site_find(const struct rt_natives *natives, uint32_t n
 
 static bool rt_native_row_is(const struct rt_native_row *row, const struct rt_native_row *key)
 {
-	return row->symbol == key->symbol && row->kind == key->kind && row->library == key->library && row->is_free == key->is_free &&
+	return row->symbol == key->symbol && row->kind == key->kind && row->library == key->library && row->is_free == key->is_free && row->inner == key->inner &&
 	       row->phase == key->phase;
 }
 
@@ -161,6 +161,7 @@ static struct rt_native_row *rt_native_row_get(struct rt_native_rows *rows, stru
 		.kind = rt_text_again(texts, key->kind),
 		.library = rt_text_again(texts, key->library),
 		.is_free = key->is_free,
+		.inner = key->inner,
 		.phase = key->phase,
 	};
 	return row;
@@ -271,6 +272,7 @@ static void rt_native_tell(struct rt_account *account, struct rt_process *proc, 
 		.kind = site->kind->s,
 		.library = site->library->s,
 		.is_free = row->is_free,
+		.inner = row->inner,
 		.sum = rec->flags & RT_NATIVE_SUM,
 		.open = rec->flags & RT_NATIVE_OPEN,
 		.calls = rec->calls,
@@ -305,6 +307,7 @@ void rt_native_apply(struct rt_account *account, const struct rt_rec_native *rec
 		.kind = site->kind,
 		.library = site->library,
 		.is_free = site->flags & RT_SITEK_FREE,
+		.inner = rec->flags & RT_NATIVE_INNER,
 		.phase = rt_native_phase(account, proc, rec->node, rec->h.tid),
 		.calls = rec->calls,
 		.bytes = !(site->flags & RT_SITEK_MAPPED) ? rec->bytes : site->flags & RT_SITEK_FREE ? rec->unmapped : rec->mapped,

@@ -30,7 +30,7 @@ struct rt_natives {
 
 struct rt_native_row {
 	struct rt_text *symbol, *kind, *library; /* references; symbol NULL: calls that there was no room for */
-	bool is_free;
+	bool is_free, inner; /* inner: RT_NATIVE_INNER */
 	uint32_t phase; /* index in the profile; UINT32_MAX: none */
 	uint64_t calls, bytes, open_ns, mapped, unmapped;
 	int64_t delta[RT_KINDS], own, gained;

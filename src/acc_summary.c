@@ -176,6 +176,7 @@ static void rt_summary_natives(struct rt_account *account, struct rt_process *pr
 			.kind = row->kind ? row->kind->s : "",
 			.library = row->library ? row->library->s : "",
 			.is_free = row->is_free,
+			.inner = row->inner,
 			.phase = row->phase < account->config.profile->n_phases ? &account->config.profile->phases[row->phase] : NULL,
 			.calls = row->calls,
 			.bytes = row->bytes,

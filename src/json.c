@@ -313,6 +313,7 @@ static void rt_json_native(void *ctx, const struct rt_proc_view *proc, const str
 	rt_json_string(json, object, "library", native->library);
 	rt_json_string(json, object, "kind", native->kind);
 	rt_json_string(json, object, "op", native->is_free ? "free" : "alloc");
+	rt_json_put(json, object, "inner", json_boolean(native->inner));
 	rt_json_int(json, object, "calls", native->calls);
 	rt_json_uint(json, object, "bytes", native->bytes);
 	rt_json_put(json, object, "addr", native->addr ? json_integer((json_int_t)native->addr) : json_null());
@@ -388,6 +389,7 @@ static json_t *rt_json_proc_natives(struct rt_json *json, const struct rt_proc_s
 		rt_json_string(json, object, "library", row->library);
 		rt_json_string(json, object, "kind", row->kind);
 		rt_json_string(json, object, "op", row->is_free ? "free" : "alloc");
+		rt_json_put(json, object, "inner", json_boolean(row->inner));
 		rt_json_put(json, object, "phase", row->phase ? rt_json_text(row->phase->id) : json_null());
 		rt_json_uint(json, object, "calls", row->calls);
 		rt_json_uint(json, object, "bytes", row->bytes);

@@ -267,9 +267,10 @@ static int make_sites(const struct rt_native_pick *pick, const struct place *pla
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t rule;
-		bool own = lowest(places[i].own & v->own, &rule), fallback = !own && lowest(places[i].fallback & v->fallback, &rule);
+		uint64_t own = places[i].own & v->own;
+		bool meant = lowest(own | (places[i].fallback & v->fallback), &rule), fallback = meant && !(own >> rule & 1);
 
-		if (places[i].gone || (!own && !fallback) || rt_elf_offset(elf, places[i].at.vaddr, &offset, &avail))
+		if (places[i].gone || !meant || rt_elf_offset(elf, places[i].at.vaddr, &offset, &avail))
 			continue;
 		if (count == RT_NATIVE_SITES_MAX) {
 			free(sites);

@@ -14,7 +14,7 @@
  *
  * Names and addresses: symbols of types STT_FUNC that are defined here, from the dynamic symbol table, .symtab and the separate debug file of the same build
  * (usr/lib/debug/.build-id/xx/yyyy.debug in the target's root, else in ours). Not: undefined ones, data, TLS, ifuncs (their symbol is a resolver, run once).
- * - Several names for one address are one site; if several rules mean it, it is the first rule's, one that means it as a fallback comes last.
+ * - Several names for one address are one site; if several rules mean it, it is the first one's, also if that means it as a fallback.
  * - Copies that the compiler makes of a function (name.constprop.N, name.isra.N, name.lto_priv.N, name.localalias, name.llvm.N) are entries of
  *   it. Of the first two the arguments are no longer those of the source: RT_SITE_NO_ARGS.
  * - name.part.N is the rest of a function whose beginning is inlined into its callers. It is an entry (RT_SITE_NO_ARGS too) unless an entry of the function in this file calls

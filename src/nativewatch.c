@@ -146,12 +146,39 @@ int rt_nativewatch_fd(const struct rt_nativewatch *w)
 
 /* ---- sites ---- */
 
+/* A name that was cut among its parameters: up to the first parenthesis that is not part of the name itself. */
+static void cut_parameters(char *name)
+{
+	static const char anonymous[] = "(anonymous namespace)";
+	size_t angles = 0;
+
+	for (char *at = name; *at; at++) {
+		angles += *at == '<';
+		angles -= *at == '>' && angles;
+		if (*at != '(' || angles)
+			continue;
+		if (!strncmp(at, anonymous, sizeof(anonymous) - 1)) {
+			at += sizeof(anonymous) - 2;
+		} else if (at - name >= 8 && !strncmp(at - 8, "operator", 8) && at[1] == ')') {
+			at++;
+		} else {
+			if (at > name)
+				*at = 0;
+			return;
+		}
+	}
+}
+
 /* "ns::name(int, std::vector<int>)" -> "ns::name": without the list of parameters at its end. */
 static void without_parameters(char *name)
 {
 	size_t len = strlen(name), depth = 0;
 	char *close = strrchr(name, ')');
 
+	if (len > 3 && !strcmp(name + len - 3, "...")) {
+		cut_parameters(name);
+		return;
+	}
 	if (!close || (close[1] && strcmp(close, ") const")))
 		return;
 	len = (size_t)(close - name);
@@ -179,13 +206,13 @@ static const char *last_component(const char *name)
 	return *at ? at : name;
 }
 
-/* The label of a rule without one of its own is its first function's name: then each function has its own. */
-static const char *site_label(const struct rt_native_rule *rule, enum rt_lang lang, const char *symbol)
+/* The label of a rule without one of its own is its first function's name: then each function has its own. What stands in for it is called by it. */
+static const char *site_label(const struct rt_native_rule *rule, enum rt_lang lang, const struct rt_native_site *site, const char *symbol)
 {
 	const char *label = rule->label.text[lang];
 	bool own = strcmp(rule->label.text[RT_LANG_ZH], rule->label.text[RT_LANG_EN]) || !strstr(rule->symbols[0], label);
 
-	return own ? label : last_component(symbol);
+	return own || site->flags & RT_SITE_FALLBACK ? label : last_component(symbol);
 }
 
 static uint32_t site_flags(const struct rt_native_rule *rule, const struct rt_native_site *site)
@@ -226,8 +253,8 @@ static int put_site(struct rt_nativewatch *w, uint32_t number, uint32_t flags, c
 
 	snprintf(symbol, sizeof(symbol), "%s", site->name);
 	without_parameters(symbol);
-	text[3] = site_label(rule, RT_LANG_ZH, symbol);
-	text[4] = site_label(rule, RT_LANG_EN, symbol);
+	text[3] = site_label(rule, RT_LANG_ZH, site, symbol);
+	text[4] = site_label(rule, RT_LANG_EN, site, symbol);
 	for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
 		int n = snprintf(rec.text + len, 300, "%s", text[i]);
 
@@ -250,10 +277,20 @@ static void want_mapped(struct rt_nativewatch *w)
 		      strerror(-err));
 }
 
+/* A number for the rule's kind and operation: that of the first rule that has both, from 1 on. */
+static uint32_t kind_number(const struct rt_profile *profile, uint32_t rule)
+{
+	uint32_t i = 0;
+
+	while (strcmp(profile->natives[i].kind, profile->natives[rule].kind) || profile->natives[i].op != profile->natives[rule].op)
+		i++;
+	return i + 1;
+}
+
 static int add_site(struct rt_nativewatch *w, const struct file *f, const struct rt_native_site *site)
 {
 	const struct rt_native_rule *rule = &w->config.profile->natives[site->rule];
-	struct rt_site_conf conf = {.flags = site_flags(rule, site), .set = 1, .min_bytes = rule->hot ? HOT_MIN : 0};
+	struct rt_site_conf conf = {.flags = site_flags(rule, site), .set = 1, .min_bytes = rule->hot ? HOT_MIN : 0, .kind = kind_number(w->config.profile, site->rule)};
 	uint32_t number = w->n_sites + 1;
 	char path[64];
 	int err;

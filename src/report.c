@@ -412,7 +412,8 @@ static void rt_put_outside(struct rt_report *report, const struct rt_proc_summar
 	rt_table_print(report, &table, indent + 2);
 }
 
-/* Page-locked memory, over all functions of kind `pinned`: what was asked for, what of it became resident (in shared memory), what was given back. */
+/* Page-locked memory, over all functions of kind `pinned`: what was asked for, what of it became resident (the driver's is shared memory; what is registered is the program's
+ * own), what was given back. A call inside of another one is part of that: CUDA's runtime calls the driver. */
 static void rt_put_pinned(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
 {
 	bool begun = false;
@@ -420,7 +421,7 @@ static void rt_put_pinned(struct rt_report *report, const struct rt_proc_summary
 	for (size_t i = 0; i < proc->n_natives; i++) {
 		const struct rt_phase *phase = proc->natives[i].phase;
 		uint64_t asked = 0, given = 0;
-		int64_t resident = 0, released = 0;
+		int64_t resident = 0, shared = 0, released = 0;
 		bool said = strcmp(proc->natives[i].kind, "pinned");
 
 		for (size_t k = 0; k < i && !said; k++) /* the phase was told of with its first row */
@@ -428,14 +429,15 @@ static void rt_put_pinned(struct rt_report *report, const struct rt_proc_summary
 		for (size_t k = i; k < proc->n_natives && !said; k++) {
 			const struct rt_native_sum_view *row = &proc->natives[k];
 
-			if (strcmp(row->kind, "pinned") || row->phase != phase)
+			if (strcmp(row->kind, "pinned") || row->phase != phase || row->inner)
 				continue;
 			if (row->is_free) {
 				given += row->bytes;
 				released += row->released;
 			} else {
 				asked += row->bytes;
-				resident += row->delta.kind[RT_SHMEM];
+				resident += row->delta.total;
+				shared += row->delta.kind[RT_SHMEM];
 			}
 		}
 		if (said)
@@ -443,10 +445,17 @@ static void rt_put_pinned(struct rt_report *report, const struct rt_proc_summary
 		rt_put_blanks(report->out, indent);
 		fputs(begun ? "  " : rt_pick(report, "锁页内存: ", "pinned: "), report->out);
 		rt_put_text(report, phase ? phase->label.text[report->lang] : rt_pick(report, "阶段之外", "outside any phase"), RT_PATH_CHARS);
-		fprintf(report->out, rt_pick(report, ": 申请 %s, 驻留 (共享) %s, 释放 %s (驻留减少 %s)\n", ": asked %s, resident (shmem) %s, given back %s (resident: %s less)\n"),
-			rt_plain((int64_t)asked).text, rt_signed(resident).text, rt_plain((int64_t)given).text, rt_plain(released).text);
+		fprintf(report->out, rt_pick(report, ": 申请 %s, 驻留 %s (共享 %s), 释放 %s (驻留减少 %s)\n", ": asked %s, resident %s (shmem %s), given back %s (resident: %s less)\n"),
+			rt_plain((int64_t)asked).text, rt_signed(resident).text, rt_signed(shared).text, rt_plain((int64_t)given).text, rt_plain(released).text);
 		begun = true;
 	}
+}
+
+static const char *rt_native_remark(const struct rt_report *report, const struct rt_native_sum_view *row)
+{
+	if (row->is_free)
+		return row->inner ? rt_pick(report, " (释放, 内层)", " (free, inner)") : rt_pick(report, " (释放)", " (free)");
+	return row->inner ? rt_pick(report, " (内层)", " (inner)") : "";
 }
 
 static void rt_put_natives(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
@@ -465,7 +474,7 @@ static void rt_put_natives(struct rt_report *report, const struct rt_proc_summar
 	for (size_t i = 0; i < proc->n_natives; i++) {
 		const struct rt_native_sum_view *row = &proc->natives[i];
 
-		rt_table_text(&table, 0, row->symbol, row->is_free ? rt_pick(report, " (释放)", " (free)") : "");
+		rt_table_text(&table, 0, row->symbol, rt_native_remark(report, row));
 		rt_table_add(&table, "%s", row->kind);
 		rt_table_text(&table, 0, row->phase ? row->phase->label.text[report->lang] : "-", "");
 		rt_table_add(&table, "%llu", (unsigned long long)row->calls);

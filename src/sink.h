@@ -95,6 +95,7 @@ struct rt_native_view {
 	const char *symbol;   /* without parameters */
 	const char *kind, *library;
 	bool is_free;	      /* gives memory back */
+	bool inner;	      /* made inside of a call of the same kind and operation, whose sizes contain its own */
 	bool sum;	      /* several calls */
 	bool open;	      /* it had not returned when its thread, its image or the run ended */
 	uint32_t calls;
@@ -151,7 +152,7 @@ struct rt_opening_view { /* held when attached to */
 
 struct rt_native_sum_view { /* calls of a native function in a phase, added up */
 	const char *symbol, *kind, *library;
-	bool is_free;
+	bool is_free, inner; /* as in rt_native_view */
 	const struct rt_phase *phase; /* NULL: in none */
 	uint64_t calls, bytes, duration_ns;
 	uint64_t mapped, unmapped;

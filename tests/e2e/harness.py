@@ -329,10 +329,13 @@ def trace(
     prepare=None,
     collect=None,
     native=(),
+    profile=None,
+    out=None,
 ):
     """One target from its start to its end. Returns Said, whose form has been checked. `prepare` and `collect` are
-    called with the work directory before the start and after the end."""
-    profile = write_profile(
+    called with the work directory before the start and after the end. `profile`: a file in place of one with `phases`
+    and `native`. `out`: a file for the tool's standard output."""
+    profile = profile or write_profile(
         os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")], **({"native": native} if native else {})
     )
     with interpreter.stage() as stage, contextlib.closing(Target(interpreter, stage, script, args, env)) as target:
@@ -340,12 +343,12 @@ def trace(
             if prepare:
                 prepare(target.here)
             if mode == "launch":
-                tool.start([*options, "--", *target.command], {**(env or {}), **(tool_env or {})}, profile)
+                tool.start([*options, "--", *target.command], {**(env or {}), **(tool_env or {})}, profile, out)
                 target.serve(tool.process, on_stop, timeout)
             else:
                 target.start()
                 assert target.next_stop(target.process) == "start", f"target did not start:\n{target.output()}"
-                tool.start([*options, "-p", target.pid], tool_env, profile)
+                tool.start([*options, "-p", target.pid], tool_env, profile, out)
                 tool.wait_attached([target.pid])
                 target.go()
                 target.serve(target.process, on_stop, timeout)
