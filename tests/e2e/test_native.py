@@ -151,7 +151,7 @@ def test_sizes_phases_and_pages(tool, python, library, flags):
         assert record["ts_ns"] + record["duration_ns"] <= record["end_ns_max"]
     # The summary adds up the same calls.
     for row in run.said.summary_of(run.said.pid)["native"]:
-        mine = run.said.of("native", symbol=row["symbol"], phase=row["phase"])
+        mine = run.said.of("native", symbol=row["symbol"], phase=row["phase"], inner=row["inner"])
         for key in ("calls", "bytes", "rss_delta_bytes", "own_bytes", "mapped_bytes", "released_bytes"):
             assert row[key] == sum(one[key] for one in mine), (key, row)
 
