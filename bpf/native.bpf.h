@@ -63,7 +63,10 @@ struct rt_native_thread {
 	u32 told;
 	u32 locked;   /* a lock of the address space is held in a system call that maps */
 	u64 total_vm; /* pages mapped when it was taken */
-	u64 words[RT_NATIVE_WORDS]; /* scratch */
+	/* too much for the programs' stack */
+	u64 words[RT_NATIVE_WORDS];
+	struct rt_native_call next; /* while it begins */
+	u64 arg[6];		    /* likewise */
 	struct rt_native_call call[RT_NATIVE_DEPTH];
 	struct rt_native_sum sum[RT_NATIVE_SUMS];
 };

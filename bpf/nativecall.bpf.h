@@ -34,25 +34,21 @@ struct {
 	__type(value, u64);
 } native_hits SEC(".maps");
 
-static __always_inline u64 rt_native_arg(const u64 arg[6], u32 number, u32 bits)
+static __always_inline u64 rt_native_arg(struct rt_native_thread *n, u32 number, u32 bits)
 {
-	u32 i = number - 1;
-	u64 v = 0;
+	u64 *v = rt_at(n->arg, 6, number - 1);
 
-#pragma unroll
-	for (u32 k = 0; k < 6; k++)
-		v = i == k ? arg[k] : v;
-	return bits == 32 ? (u32)v : v;
+	return !v ? 0 : bits == 32 ? (u32)*v : *v;
 }
 
-static __always_inline u64 rt_native_bytes(const struct rt_site_conf *conf, const u64 arg[6])
+static __always_inline u64 rt_native_bytes(const struct rt_site_conf *conf, struct rt_native_thread *n)
 {
 	u64 v;
 
 	if (!conf->arg[0])
 		return 0;
-	v = rt_native_arg(arg, conf->arg[0], conf->bits[0]);
-	return conf->arg[1] ? v * rt_native_arg(arg, conf->arg[1], conf->bits[1]) : v;
+	v = rt_native_arg(n, conf->arg[0], conf->bits[0]);
+	return conf->arg[1] ? v * rt_native_arg(n, conf->arg[1], conf->bits[1]) : v;
 }
 
 /* The thread's innermost Python frame as the look of just now left it. */
@@ -174,14 +170,13 @@ static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, s
 
 static __always_inline int rt_on_native(struct pt_regs *ctx)
 {
-	u64 arg[6] = {ctx->di, ctx->si, ctx->dx, ctx->cx, ctx->r8, ctx->r9};
 	u32 site = (u32)bpf_get_attach_cookie(ctx);
 	const struct rt_site_conf *conf = bpf_map_lookup_elem(&native_sites, &site);
 	u64 *hits = bpf_map_lookup_elem(&native_hits, &site);
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct rt_thread *t = rt_thread_of(task);
-	struct rt_native_call c = {.sp = ctx->sp, .site = site};
 	struct rt_native_thread *n;
+	struct rt_native_call *c;
 	struct rt_space *s;
 
 	if (hits)
@@ -192,15 +187,29 @@ static __always_inline int rt_on_native(struct pt_regs *ctx)
 	if (!s || s->mm != (u64)task->mm || (s->flags & RT_SPACE_ADOPTING))
 		return 0;
 	n = rt_storage_make(&natives, task);
-	if (t->busy || !n || bpf_probe_read_user(&c.ret, sizeof(c.ret), (void *)c.sp)) {
+	if (t->busy || !n) {
+		rt_count(RT_C_NATIVE_LOST);
+		return 0;
+	}
+	c = &n->next;
+	__builtin_memset(c, 0, sizeof(*c));
+	c->sp = ctx->sp;
+	c->site = site;
+	if (bpf_probe_read_user(&c->ret, sizeof(c->ret), (void *)c->sp)) {
 		rt_count(RT_C_NATIVE_LOST);
 		return 0;
 	}
 	rt_count(RT_C_NATIVE_CALLS);
-	c.bytes = rt_native_bytes(conf, arg);
-	c.addr = arg[0];
+	n->arg[0] = ctx->di;
+	n->arg[1] = ctx->si;
+	n->arg[2] = ctx->dx;
+	n->arg[3] = ctx->cx;
+	n->arg[4] = ctx->r8;
+	n->arg[5] = ctx->r9;
+	c->bytes = rt_native_bytes(conf, n);
+	c->addr = n->arg[0];
 	t->busy = 1;
-	rt_native_begin(t, s, n, conf, &c);
+	rt_native_begin(t, s, n, conf, c);
 	t->busy = 0;
 	return 0;
 }

@@ -38,8 +38,8 @@ struct file {
 
 struct site {
 	char *name; /* for messages */
-	uint64_t hits, since_ns; /* STEPPED: at the begin of the time in which they are counted */
-	bool stepped, on;
+	uint64_t hits, since_ns; /* STEPPED: at the begin of the time in which they are counted; hot: since when it is there */
+	bool stepped, hot, on;
 };
 
 struct rt_nativewatch {
@@ -305,7 +305,7 @@ static int add_site(struct rt_nativewatch *w, const struct file *f, const struct
 	if (err)
 		return err;
 	w->n_sites = number;
-	w->sites[number] = (struct site){.name = strdup(site->name), .stepped = site->flags & RT_SITE_STEPPED, .since_ns = now_ns()};
+	w->sites[number] = (struct site){.name = strdup(site->name), .stepped = site->flags & RT_SITE_STEPPED, .hot = rule->hot, .since_ns = now_ns()};
 	if (conf.flags & RT_SITEK_MAPPED)
 		want_mapped(w);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
@@ -587,12 +587,27 @@ void rt_nativewatch_tick(struct rt_nativewatch *w, uint64_t now)
 	}
 }
 
+/* What --native-alloc has cost. */
+static void say_hot(const struct rt_nativewatch *w, uint32_t number)
+{
+	const struct site *s = &w->sites[number];
+	uint64_t hits = rt_probe_native_hits(w->natives, number);
+	double seconds = (double)(now_ns() - s->since_ns) / 1e9;
+
+	if (hits && seconds > 0)
+		rt_log_notice("native function %s: %llu calls in %.1f s by all processes of the machine (%.0f a second): at about a microsecond each %.2f %% of a core", s->name ? s->name : "?",
+			      (unsigned long long)hits, seconds, (double)hits / seconds, (double)hits / seconds / 1e4);
+}
+
 void rt_nativewatch_stop(struct rt_nativewatch *w)
 {
 	if (!w)
 		return;
-	for (uint32_t i = 1; i <= w->n_sites; i++)
+	for (uint32_t i = 1; i <= w->n_sites; i++) {
+		if (w->sites[i].hot && !w->sites[i].stepped)
+			say_hot(w, i);
 		rt_probe_native_detach(w->natives, i);
+	}
 	for (uint32_t rule = 0; rule < w->config.profile->n_natives; rule++)
 		if (w->seen & ~w->found & 1ull << rule)
 			rt_log_notice("native function %s was not found: %s", w->config.profile->natives[rule].symbols[0], w->reason[rule] ? w->reason[rule] : "no such function");

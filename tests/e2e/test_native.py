@@ -247,6 +247,7 @@ def test_hot(tool, python, library, asked):
     large = [r for r in records if r["bytes"] == 1 << 20 and r["calls"] == 1]
     assert len(large) == 1
     assert len(records) < 1000
+    assert re.search(r"native function hot_alloc: 100001 calls in [\d.]+ s .* of a core", run.said.errors)
 
 
 def test_other_stacks(tool, python, library):
