@@ -292,12 +292,15 @@ static void test_outputs(void **state)
 	site(k, 1, 0, "cudaHostAlloc", "pinned");
 	site(k, 2, RT_SITEK_FREE | RT_SITEK_MAPPED, "cudaFreeHost", "pinned");
 	site(k, 3, 0, "other", "other");
+	site(k, 4, 0, "cuMemHostAlloc", "pinned");
 	kit_attach(k, 10, 1, 100, 1000);
 	kit_base(k, 1);
 	call(k, 20, 1, 100, .site = 1, .bytes = 8 << 20, .delta = { [RT_SHMEM] = 2048, [RT_ANON] = 256 }, .own = 2304, .gained = 2304);
 	call(k, 21, 1, 100, .site = 1, .bytes = 4 << 20);
 	call(k, 22, 1, 100, .site = 2, .unmapped = 8 << 20, .delta = { [RT_SHMEM] = -2048 }, .own = -2048);
 	call(k, 23, 1, 100, .site = 3, .bytes = 1 << 20);
+	/* part of another call: in the table, not in what was pinned */
+	call(k, 24, 1, 100, .site = 4, .bytes = 8 << 20, .delta = { [RT_SHMEM] = 2048 }, .own = 2048, .gained = 2048, .flags = RT_NATIVE_INNER);
 	fflush(lines);
 	object = json_loads(strstr(line, "{\"type\":\"native\""), JSON_DISABLE_EOF_CHECK, NULL);
 	assert_non_null(object);
@@ -308,12 +311,15 @@ static void test_outputs(void **state)
 	assert_int_equal(json_integer_value(json_object_get(object, "rss_delta_bytes")), P(2304));
 	assert_int_equal(json_integer_value(json_object_get(object, "shmem_bytes")), P(2048));
 	assert_true(json_is_null(json_object_get(object, "phase")) && json_is_null(json_object_get(object, "addr")));
+	assert_true(json_is_false(json_object_get(object, "inner")));
 	json_decref(object);
+	assert_non_null(strstr(strstr(line, "\"cuMemHostAlloc\""), "\"inner\":true"));
 	s = rt_account_finish(k->account, 100, NULL);
 	assert_int_equal(rt_report_print(out, RT_LANG_EN, s, NULL), 0);
 	fclose(out);
 	assert_non_null(strstr(text, "pinned: outside any phase: asked 12.00, resident +9.00 (shmem +8.00), given back 8.00 (resident: 8.00 less)\n"));
 	assert_non_null(strstr(text, "cudaFreeHost (free)"));
+	assert_non_null(strstr(text, "cuMemHostAlloc (inner)"));
 	assert_null(strstr(text, "given back 8.00 (resident: 8.00 less)\n  pinned")); /* once a phase */
 	free(text);
 	rt_json_free(json);

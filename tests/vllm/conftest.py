@@ -156,6 +156,12 @@ def run(vllm, tmp_path_factory):
     return run_
 
 
+@pytest.fixture(scope='session')
+def parallel(run):
+    """Two ranks."""
+    return run('tiny', ['--load-format', 'dummy', '--max-model-len', '8192', '--max-num-seqs', '16', '--tensor-parallel-size', '2'])
+
+
 def rss(pid):
     for line in open(f'/proc/{pid}/status'):
         if line.startswith('VmHWM:'):
