@@ -33,7 +33,7 @@ LIBS     := -lbpf -lelf -lz -lyaml -ljansson
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += entrywatch kfeat hostinfo precheck doctor doctarget
+EDGES    += entrywatch entryprobe kfeat hostinfo precheck doctor doctarget
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)

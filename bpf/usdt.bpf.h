@@ -9,19 +9,10 @@
 #ifndef RT_USDT_BPF_H
 #define RT_USDT_BPF_H
 
+#include "caller.bpf.h"
 #include "cost.bpf.h"
-#include "look.bpf.h"
 
 #ifndef RT_OLD_KERNEL
-
-/* Generators and coroutines pass both at every step: their spans are told as ever. */
-static __always_inline bool rt_usdt_suspends(const struct rt_pyoff *po, u64 code)
-{
-	u32 flags = 0;
-
-	return bpf_probe_read_user(&flags, sizeof(flags), (void *)(code + (po->version <= 0x30a ? RT_CODE_FLAGS_310 : RT_CODE_FLAGS))) ||
-	       flags & RT_CODE_SUSPENDS;
-}
 
 /* The call whose frame is the innermost one is over, although the frame stays linked for a moment: the caller's node and signature, and looks that still find the frame take them as well. */
 static __noinline int rt_usdt_left(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, struct rt_seen *seen, u64 frame)
@@ -75,39 +66,19 @@ static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, st
 
 static __always_inline int rt_on_usdt(u32 what)
 {
-	struct task_struct *task = rt_current_task();
-	struct rt_thread *t = rt_thread_of(task);
-	const struct rt_pyoff *po;
-	struct rt_shadow *sh;
-	struct rt_space *s;
+	struct rt_caller c = {};
 	u64 frame, code;
-	u32 key;
 
-	if (!t || t->busy)
+	if (!rt_caller_find(&c))
 		return 0;
-	s = rt_thread_space(t);
-	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)rt_of(task, mm))
+	frame = rt_current_frame(c.t, c.s, c.po, rt_of(rt_current_task(), thread.fsbase));
+	code = frame ? rt_user_u64(frame + c.po->frame_code) & ~(u64)c.po->code_tag : 0;
+	if (!code || !rt_caller_shadow(&c, code))
 		return 0;
-	key = s->pyoff;
-	po = bpf_map_lookup_elem(&pyoffs, &key);
-	if (!po)
-		return 0;
-	rt_count(RT_C_ENTRY_HITS);
-	frame = rt_current_frame(t, s, po, rt_of(task, thread.fsbase));
-	code = frame ? rt_user_u64(frame + po->frame_code) & ~(u64)po->code_tag : 0;
-	sh = code ? rt_shadow_make(task, t, s) : NULL;
-	if (!sh)
-		return 0;
-	t->busy = 1;
-	t->delta.pages = 0;
-	rt_root_check(s);
-	sh->ref.addr = code;
-	sh->ref.flags = 0;
-	rt_code_get(t, sh, po, &sh->ref, RT_PROG_ENTRY);
-	/* Functions in which statements are to be told begin with none of them: left to the other looks. */
-	if ((sh->ref.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) == RT_CODE_IS_FUNCTION && !rt_usdt_suspends(po, code))
-		rt_usdt_charge(t, s, sh, frame, what);
-	t->busy = 0;
+	rt_code_get(c.t, c.sh, c.po, &c.sh->ref, RT_PROG_ENTRY);
+	if (c.sh->ref.flags & RT_CODE_IS_FUNCTION && !rt_code_suspends(c.po, code))
+		rt_usdt_charge(c.t, c.s, c.sh, frame, what);
+	c.t->busy = 0;
 	return 0;
 }
 
