@@ -29,7 +29,7 @@ WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
 ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
 	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
 BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
-LIBS     := -lbpf -lelf -lz -lyaml -ljansson
+LIBS     := -lbpf -lelf -lz -lyaml -ljansson -lpthread
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main

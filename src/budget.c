@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 #include "budget.h"
 
-void rt_budget_init(struct rt_budget *b, uint64_t burst_ns)
+void rt_budget_init(struct rt_budget *b, uint64_t burst_ns, uint64_t first_pause_ns)
 {
-	*b = (struct rt_budget){.burst_ns = burst_ns, .pause_ns = RT_BUDGET_PAUSE_NS};
+	*b = (struct rt_budget){.burst_ns = burst_ns, .first_pause_ns = first_pause_ns, .pause_ns = first_pause_ns};
 }
 
 bool rt_budget_due(const struct rt_budget *b, uint64_t now_ns)
@@ -43,7 +43,7 @@ uint64_t rt_budget_off(struct rt_budget *b, uint64_t now_ns)
 	uint64_t pause = b->pause_ns;
 
 	if (now_ns > b->since_ns && now_ns - b->since_ns > pause)
-		pause = RT_BUDGET_PAUSE_NS;
+		pause = b->first_pause_ns;
 	b->on = false;
 	b->since_ns = now_ns;
 	b->again_ns = now_ns + pause;

@@ -10,8 +10,7 @@
 #include <stdint.h>
 
 #define RT_BUDGET_SHARE 100		     /* 1 % of a core */
-#define RT_BUDGET_PAUSE_NS 1000000000ull     /* the first pause; doubled each time, up to */
-#define RT_BUDGET_PAUSE_MAX_NS 64000000000ull
+#define RT_BUDGET_PAUSE_MAX_NS 64000000000ull /* pauses are doubled up to */
 
 struct rt_budget {
 	uint64_t burst_ns;  /* what may be spent at once, and at most be saved up */
@@ -21,12 +20,12 @@ struct rt_budget {
 	uint64_t at_ns;     /* when that was */
 	uint64_t since_ns;  /* put on, or taken off, then */
 	uint64_t again_ns;  /* off: not to be tried before */
-	uint64_t pause_ns;  /* the next pause */
+	uint64_t first_pause_ns, pause_ns; /* the shortest pause, the next one */
 	uint32_t times_on, times_off;
 };
 
-/* Off, and due at once. */
-void rt_budget_init(struct rt_budget *b, uint64_t burst_ns);
+/* Off, and due at once. The first pause should be so long that what a failed try costs is a small part of it. */
+void rt_budget_init(struct rt_budget *b, uint64_t burst_ns, uint64_t first_pause_ns);
 
 /* Is it off, and time to put it on? */
 bool rt_budget_due(const struct rt_budget *b, uint64_t now_ns);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 #define MAX_FILES 64			/* interpreters that get probes */
 #define MAX_SITES (2 * RT_USDT_SITES)	/* of one */
 #define BURST_NS 5000000ull		/* every call pays: imports have used this up within two looks */
+#define FIRST_NS 1000000000ull		/* programs begin with imports: not tried before */
+#define PAUSE_NS 4000000000ull		/* a try that fails costs some 40 ms (see `close_site`): 1 % of this time */
 #define FRESH_NS 100000000ull		/* put on so lately: looked at often */
 #define TRIAL_HITS 1000
 #define PYTHON_NS 200			/* a hit's share of what the interpreter does for the probe's arguments (docs/design.md) */
@@ -28,6 +31,9 @@ struct site {
 	uint64_t offset;    /* in the file */
 	uint64_t semaphore; /* file offset of its counter, which the kernel holds up in all processes while the probe is there; 0: it has none */
 	struct bpf_link *link;
+	pthread_t closer; /* destroys `link` */
+	bool closing;
+	uint32_t *left;	  /* sites that are being closed */
 };
 
 /* A file with an interpreter. The descriptor keeps it reachable when the process that it was read from is gone. */
@@ -48,6 +54,8 @@ struct rt_entryprobe {
 	struct rt_budget budget;
 	uint64_t hit_ns;   /* auto: what one costs here, without what the program does at it; 0: not tried yet */
 	uint64_t runs, ns; /* of the programs when the probes were put on */
+	uint32_t closing;  /* sites whose probes are on their way out */
+	bool going;	   /* `closing` is not seen to have become 0 yet */
 	bool said;
 };
 
@@ -87,7 +95,8 @@ struct rt_entryprobe *rt_entryprobe_new(const struct rt_entryprobe_config *confi
 		free(e);
 		return NULL;
 	}
-	rt_budget_init(&e->budget, BURST_NS);
+	rt_budget_init(&e->budget, BURST_NS, PAUSE_NS);
+	e->budget.again_ns = now_ns() + FIRST_NS;
 	return e;
 }
 
@@ -145,12 +154,53 @@ static void count(const struct rt_entryprobe *e, uint64_t *runs, uint64_t *ns)
 
 /* ---- on and off ---- */
 
-static void file_off(struct file *f)
+/*
+ * The kernel takes the program off first and waits until none of its kind runs anywhere (kernel/trace/bpf_trace.c, perf_event_detach_bpf_prog: a grace period of
+ * tasks-trace RCU), 100 ms and more; then the breakpoint goes. A thread for each, so that all of them are hit no longer at once, and nothing else waits.
+ */
+static void *close_site(void *arg)
 {
-	for (size_t i = 0; i < f->n_sites; i++)
-		bpf_link__destroy(f->site[i].link);
-	for (size_t i = 0; i < f->n_sites; i++)
-		f->site[i].link = NULL;
+	struct site *s = arg;
+
+	bpf_link__destroy(s->link);
+	__atomic_sub_fetch(s->left, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* Begins to take the probes of a file off. */
+static void file_off(struct rt_entryprobe *e, struct file *f)
+{
+	for (size_t i = 0; i < f->n_sites; i++) {
+		struct site *s = &f->site[i];
+
+		if (!s->link || s->closing)
+			continue;
+		s->left = &e->closing;
+		__atomic_add_fetch(&e->closing, 1, __ATOMIC_SEQ_CST);
+		s->closing = !pthread_create(&s->closer, NULL, close_site, s);
+		if (!s->closing) {
+			close_site(s);
+			s->link = NULL;
+		}
+	}
+	e->going = true;
+}
+
+/* Waits until all that is on its way out is gone. */
+static void join(struct rt_entryprobe *e)
+{
+	for (size_t i = 0; i < e->n_files; i++) {
+		for (size_t k = 0; k < e->files[i].n_sites; k++) {
+			struct site *s = &e->files[i].site[k];
+
+			if (!s->closing)
+				continue;
+			pthread_join(s->closer, NULL);
+			s->closing = false;
+			s->link = NULL;
+		}
+	}
+	e->going = false;
 }
 
 /* Returns 0 or -errno: then none of its sites has a probe. */
@@ -168,7 +218,8 @@ static int file_on(struct rt_entryprobe *e, struct file *f)
 		if (f->site[i].link)
 			continue;
 		err = errno ? -errno : -EIO;
-		file_off(f);
+		file_off(e, f);
+		join(e);
 		return err;
 	}
 	row_of(e)->attached++;
@@ -177,12 +228,19 @@ static int file_on(struct rt_entryprobe *e, struct file *f)
 
 static void all_off(struct rt_entryprobe *e)
 {
+	for (size_t i = 0; i < e->n_files; i++)
+		file_off(e, &e->files[i]);
+}
+
+/* All are gone. */
+static void note_hits(struct rt_entryprobe *e)
+{
 	uint64_t runs, ns;
 
-	for (size_t i = 0; i < e->n_files; i++)
-		file_off(&e->files[i]);
+	join(e);
 	count(e, &runs, &ns);
-	row_of(e)->hits += runs - e->runs;
+	if (runs != e->runs)
+		row_of(e)->hits += runs - e->runs;
 	e->runs = runs;
 }
 
@@ -213,34 +271,44 @@ static void all_on(struct rt_entryprobe *e, uint64_t now)
 		rt_budget_failed(&e->budget, now);
 }
 
+/* They cost too much. */
+static void suspend(struct rt_entryprobe *e, uint64_t hits, uint64_t now)
+{
+	unsigned long long ms = (now - e->budget.since_ns) / 1000000, pause;
+
+	all_off(e);
+	pause = rt_budget_off(&e->budget, now) / 1000000000;
+	row_of(e)->detached++;
+	rt_entrylog_reason(row_of(e), "too many calls for 1 %% of a core: %llu hits in %llu ms", (unsigned long long)hits, ms);
+	if (e->said)
+		rt_log_detail("static probes are taken off for %llu s: %s", pause, row_of(e)->reason);
+	else
+		rt_log_notice("the interpreter's static probes are taken off for %llu s, and again whenever they cost more than 1 %% of a core (%llu hits in %llu ms): calls are not told "
+			      "exactly meanwhile; --python-entry usdt keeps them, off never puts them on", pause, (unsigned long long)hits, ms);
+	e->said = true;
+}
+
 bool rt_entryprobe_tick(struct rt_entryprobe *e, uint64_t now)
 {
-	uint64_t runs, ns, hits, pause;
+	uint64_t runs, ns;
 
 	if (!e || !is_auto(e) || !e->n_files)
 		return false;
+	if (e->going) {
+		if (__atomic_load_n(&e->closing, __ATOMIC_SEQ_CST))
+			return false;
+		note_hits(e);
+		e->config.on_off(e->config.ctx, 0, NULL);
+	}
 	if (!e->budget.on) {
 		if (rt_budget_due(&e->budget, now))
 			all_on(e, now);
 		return e->budget.on;
 	}
 	count(e, &runs, &ns);
-	hits = runs - e->runs;
-	if (rt_budget_spend(&e->budget, now, hits * e->hit_ns + (ns > e->ns ? ns - e->ns : 0)))
+	if (rt_budget_spend(&e->budget, now, (runs - e->runs) * e->hit_ns + (ns > e->ns ? ns - e->ns : 0)))
 		return now - e->budget.since_ns < FRESH_NS;
-	ns = now - e->budget.since_ns;
-	all_off(e);
-	pause = rt_budget_off(&e->budget, now);
-	e->config.on_off(e->config.ctx, 0, NULL);
-	row_of(e)->detached++;
-	rt_entrylog_reason(row_of(e), "too many calls for 1 %% of a core: %llu hits in %llu ms", (unsigned long long)hits, (unsigned long long)(ns / 1000000));
-	if (e->said)
-		rt_log_detail("static probes are taken off for %llu s: %s", (unsigned long long)(pause / 1000000000), row_of(e)->reason);
-	else
-		rt_log_notice("the interpreter's static probes are taken off for %llu s, and again whenever they cost more than 1 %% of a core (%llu hits in %llu ms): calls are not told "
-			      "exactly meanwhile; --python-entry usdt keeps them, off never puts them on", (unsigned long long)(pause / 1000000000), (unsigned long long)hits,
-			      (unsigned long long)(ns / 1000000));
-	e->said = true;
+	suspend(e, runs - e->runs, now);
 	return false;
 }
 
@@ -319,9 +387,7 @@ static int add_usdt(struct rt_entryprobe *e, const struct rt_pytarget *t)
 		add_site(f, RT_ENTRY_PROGRAM_USDT_ENTRY, t->usdt_entry.site[i].offset, t->usdt_entry.site[i].semaphore);
 	if (!is_auto(e))
 		return force(e, f, t);
-	if (!e->budget.on)
-		rt_entryprobe_tick(e, now_ns());
-	else
+	if (e->budget.on)
 		f->refused = file_on(e, f);
 	return RT_OK;
 }
@@ -371,6 +437,7 @@ void rt_entryprobe_free(struct rt_entryprobe *e)
 	if (!e)
 		return;
 	all_off(e);
+	note_hits(e);
 	for (size_t i = 0; i < e->n_files; i++)
 		close(e->files[i].fd);
 	free(e->files);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #define MAX_FDS 4096		 /* watchpoints of one code object: threads that ran when it was put on */
 #define TRIAL_HITS 100
 #define BURST_NS 20000000ull	 /* what one may cost at once */
+#define PAUSE_NS 1000000000ull	 /* and how long it is off then; doubled each time */
 #define QUIET_NS 500000000ull	 /* without a hit: by then the account knows of the calls that were told by the last ones (its window) */
 #define SILENT_CALLS 2		 /* seen without a hit: the watchpoint does not fire */
 #define REFUSED 64
@@ -166,10 +168,38 @@ static bool has_thread(const pid_t *tids, uint32_t n, pid_t tid)
 	return false;
 }
 
+/* The count as it is now. */
+static bool read_count(const struct watched *c, uint32_t *count)
+{
+	struct iovec to = {count, sizeof(*count)}, from = {(void *)c->key.addr, sizeof(*count)};
+
+	return process_vm_readv((pid_t)c->pid, &to, 1, &from, 1, 0) == (ssize_t)sizeof(*count);
+}
+
+/*
+ * All watchpoints are there: from here on hits are told. The program needs to know what the count was before a hit, or the first one tells nothing. It may move between being read
+ * and being in the map: then it is read once more, and if it never stands still the first hit has to tell the program. (A hit that comes in between has told it already: then
+ * both counts differ as well, and what it wrote is written over by what it was a moment later.)
+ */
+static int begin(struct rt_entrywatch *w, struct watched *c)
+{
+	struct rt_watch_value value = {};
+	uint32_t now;
+
+	for (int tries = 0; tries < 3; tries++) {
+		value.known = read_count(c, &value.last);
+		if (bpf_map_update_elem(w->map, &c->key, &value, BPF_ANY))
+			return -errno;
+		if (!value.known || (read_count(c, &now) && now == value.last))
+			return 0;
+	}
+	value.known = 0;
+	return bpf_map_update_elem(w->map, &c->key, &value, BPF_ANY) ? -errno : 0;
+}
+
 /* All threads that run; those created later inherit it. Two rounds: one may have been created by one that was not watched yet. */
 static int put_on(struct rt_entrywatch *w, struct watched *c)
 {
-	struct rt_watch_value value = {};
 	pid_t *tids = calloc(MAX_FDS, sizeof(*tids));
 	char path[64];
 	int err = 0;
@@ -178,8 +208,6 @@ static int put_on(struct rt_entrywatch *w, struct watched *c)
 	snprintf(path, sizeof(path), "/proc/%u/task", c->pid);
 	if (!tids || !c->fds)
 		err = -ENOMEM;
-	else if (bpf_map_update_elem(w->map, &c->key, &value, BPF_ANY))
-		err = -errno;
 	for (int round = 0; round < 2 && !err; round++) {
 		DIR *dir = opendir(path);
 		struct dirent *e;
@@ -208,6 +236,8 @@ static int put_on(struct rt_entrywatch *w, struct watched *c)
 			closedir(dir);
 	}
 	free(tids);
+	if (!err && c->n_fds)
+		err = begin(w, c);
 	if (err || !c->n_fds) {
 		take_off(w, c);
 		return err;
@@ -274,7 +304,7 @@ void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size)
 	}
 	c = &w->list[w->n];
 	*c = (struct watched){.key = {.addr = r.addr, .image = r.h.image}, .pid = r.pid, .phase = phase};
-	rt_budget_init(&c->budget, BURST_NS);
+	rt_budget_init(&c->budget, BURST_NS, PAUSE_NS);
 	err = put_on(w, c);
 	if (err)
 		refuse(w, phase, r.pid, err == -ENOSPC ? "a debugger has the debug registers" : strerror(-err));

@@ -63,7 +63,9 @@ class Interpreter:
 
     @property
     def version(self):
-        """(3, 11), once missing() has been asked."""
+        """(3, 11)"""
+        if self._version is None:
+            self.missing()
         return self._version
 
     def command(self, args):

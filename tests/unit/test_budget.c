@@ -20,7 +20,7 @@ static void stays_within_share(void **state)
 	uint64_t now = 5 * SECOND, spent = 0;
 
 	(void)state;
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	assert_true(rt_budget_due(&b, now));
 	rt_budget_on(&b, now);
 	assert_false(rt_budget_due(&b, now));
@@ -38,11 +38,11 @@ static void burst_to_the_nanosecond(void **state)
 	struct rt_budget b;
 
 	(void)state;
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	rt_budget_on(&b, 0);
 	assert_true(rt_budget_spend(&b, 0, BURST));
 	assert_false(rt_budget_spend(&b, 0, BURST + 1));
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	rt_budget_on(&b, 0);
 	assert_false(rt_budget_spend(&b, 0, BURST + 1));
 }
@@ -54,7 +54,7 @@ static void twice_the_share(void **state)
 	uint64_t now = 0, spent = 0;
 
 	(void)state;
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	rt_budget_on(&b, now);
 	do {
 		now += 10 * MS;
@@ -70,7 +70,7 @@ static void nothing_is_saved_up(void **state)
 	struct rt_budget b;
 
 	(void)state;
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	rt_budget_on(&b, 0);
 	assert_true(rt_budget_spend(&b, 3600 * SECOND, 0));
 	assert_false(rt_budget_spend(&b, 3600 * SECOND + 50 * MS, 30 * MS));
@@ -83,7 +83,7 @@ static void pauses_double_and_start_again(void **state)
 	uint64_t now = 0, want = SECOND;
 
 	(void)state;
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	for (int i = 0; i < 10; i++) {
 		assert_true(rt_budget_due(&b, now));
 		rt_budget_on(&b, now);
@@ -113,7 +113,7 @@ static void failure_is_tried_again(void **state)
 	struct rt_budget b;
 
 	(void)state;
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	for (uint64_t now = 0; now < 10 * SECOND; now += SECOND) {
 		assert_true(rt_budget_due(&b, now));
 		rt_budget_failed(&b, now);
@@ -128,7 +128,7 @@ static void odd_values(void **state)
 	struct rt_budget b;
 
 	(void)state;
-	rt_budget_init(&b, BURST);
+	rt_budget_init(&b, BURST, SECOND);
 	rt_budget_on(&b, 10 * SECOND);
 	assert_true(rt_budget_spend(&b, 9 * SECOND, 5 * MS));
 	assert_true(rt_budget_spend(&b, 10 * SECOND, 1 * MS));
