@@ -43,6 +43,15 @@ static __noinline int rt_usdt_left(struct rt_thread *t, struct rt_space *s, stru
 	return 0;
 }
 
+/*
+ * Has a look found this call already? The frame is linked before the first probe is passed: a thread that leaves its CPU or is sampled in between is in the call that is yet to be
+ * told. Then the thread's last run is at this node, where a frame stands only before its first instruction, and it is not the run of a call that was told.
+ */
+static __always_inline bool rt_usdt_seen_early(struct rt_thread *t, u32 node, u64 frame)
+{
+	return t->run.node == node && t->begun != frame;
+}
+
 static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, u64 frame, u32 what)
 {
 	struct rt_seen seen = {};
@@ -57,6 +66,9 @@ static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, st
 		rt_count(RT_C_WATCH_LOST);
 		return 0;
 	}
+	if (what == RT_RUN_ENTRY && rt_usdt_seen_early(t, seen.node, frame))
+		what = 0; /* one call, whose begin is known to the interval between two looks */
+	t->begun = what == RT_RUN_EXIT ? 0 : frame;
 	seen.flags = what;
 	t->call = id;
 	rt_charge(t, s, bpf_ktime_get_ns(), &seen);
