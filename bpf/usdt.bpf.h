@@ -11,6 +11,7 @@
 
 #include "caller.bpf.h"
 #include "cost.bpf.h"
+#include "entry.bpf.h"
 
 #ifndef RT_OLD_KERNEL
 
@@ -76,6 +77,14 @@ static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, st
 	return 0;
 }
 
+/* Calls of a code object whose count has a watchpoint are told by that: once is enough. */
+static __always_inline bool rt_is_watched(const struct rt_thread *t, u64 code)
+{
+	struct rt_watch_key key = {.addr = code, .image = t->image};
+
+	return bpf_map_lookup_elem(&watches, &key);
+}
+
 static __always_inline int rt_on_usdt(u32 what)
 {
 	struct rt_caller c = {};
@@ -88,7 +97,7 @@ static __always_inline int rt_on_usdt(u32 what)
 	if (!code || !rt_caller_shadow(&c, code))
 		return 0;
 	rt_code_get(c.t, c.sh, c.po, &c.sh->ref, RT_PROG_ENTRY);
-	if (c.sh->ref.flags & RT_CODE_IS_FUNCTION && !rt_code_suspends(c.po, code))
+	if (c.sh->ref.flags & RT_CODE_IS_FUNCTION && !rt_code_suspends(c.po, code) && !rt_is_watched(c.t, code))
 		rt_usdt_charge(c.t, c.s, c.sh, frame, what);
 	c.t->busy = 0;
 	return 0;

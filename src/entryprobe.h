@@ -38,7 +38,7 @@ int rt_entryprobe_python(struct rt_entryprobe *e, const struct rt_pytarget *targ
 /* Auto: takes them off when they cost more than 1 % of a core, in all processes together, and tries them again after some time. Returns true if it should be called again soon. */
 bool rt_entryprobe_tick(struct rt_entryprobe *e, uint64_t now_ns);
 
-/* Does this interpreter pass both static probes, and are they used for it? Then no watchpoints are needed there. */
+/* Does this interpreter pass both static probes, and are they used for it? */
 bool rt_entryprobe_uses_usdt(const struct rt_entryprobe *e, const struct rt_pytarget *target);
 
 #endif

@@ -275,7 +275,7 @@ static void refuse(struct rt_entrywatch *w, const struct rt_phase *phase, uint32
 		w->refused[w->n_refused++] = phase;
 }
 
-void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size)
+void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size, bool otherwise)
 {
 	const struct rt_phase *phase;
 	struct watched *c = NULL;
@@ -298,6 +298,8 @@ void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size)
 	why = cannot(&r);
 	if (!why && (same >= PER_PROCESS || w->n == RT_MAX_WATCHES))
 		why = "a processor has four watchpoints, and four functions of this process have them";
+	if (why && otherwise)
+		return;
 	if (why) {
 		refuse(w, phase, r.pid, why);
 		return;

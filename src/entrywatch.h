@@ -32,8 +32,9 @@ int rt_entrywatch_new(const struct rt_entrywatch_config *config, struct rt_entry
 /* Takes all watchpoints off. */
 void rt_entrywatch_free(struct rt_entrywatch *w);
 
-/* A WATCH record, after the CODE record that it is about has gone to the account: puts the watchpoint on. */
-void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size);
+/* A WATCH record, after the CODE record that it is about has gone to the account: puts the watchpoint on. `otherwise`: static probes may tell of the image's calls as well, so that
+ * it is not said if there can be none. */
+void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size, bool otherwise);
 
 /* PROC and EXIT records: watchpoints of images that are over are taken off. */
 void rt_entrywatch_record(struct rt_entrywatch *w, const void *record, size_t size);

@@ -127,8 +127,7 @@ static void on_record(void *ctx, const void *record, size_t size)
 	if (size >= sizeof(h)) {
 		memcpy(&h, record, sizeof(h));
 		if (h.type == RT_REC_WATCH) {
-			if (!rt_watch_uses_usdt(s->watch, h.image))
-				rt_entrywatch_met(s->entries, record, size);
+			rt_entrywatch_met(s->entries, record, size, rt_watch_uses_usdt(s->watch, h.image));
 			return;
 		}
 	}

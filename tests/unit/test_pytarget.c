@@ -570,12 +570,14 @@ static void test_debug_offsets(void **state)
 		200,
 	};
 	uint64_t version = 0x030d05f0;
+	uint8_t push[8] = {0x41, 0x57, 0x41, 0x56, 0x90, 0x90, 0x90, 0xc3};
 	const struct eb_symbol symbols[] = {
 		{"_PyRuntime", runtime, sizeof(runtime), STT_OBJECT},
 		{"Py_Version", &version, 8, STT_OBJECT},
 		{"_PyEval_EvalFrameDefault", "\xf3\x0f\x1e\xfa\x90\xc3\x90\x90", 8, STT_FUNC},
+		{"_PyEvalFramePushAndInit", push, 8, STT_FUNC},
 	};
-	struct eb_spec spec = {.symbols = symbols, .n_symbols = 3};
+	struct eb_spec spec = {.symbols = symbols, .n_symbols = 4};
 	(void)state;
 
 	runtime[0] = 0x7970677562656478; /* not before: this program itself would look like an interpreter */
@@ -584,6 +586,11 @@ static void test_debug_offsets(void **state)
 	assert_string_equal(target.version, "3.13.5");
 	assert_int_equal(target.off.code_adaptive, 200);
 	assert_true(target.eval.offset && target.eval.endbr);
+	assert_true(target.push.offset && !target.push.endbr && !target.push.refused && target.push.offset != target.eval.offset);
+	push[0] = 0xe9; /* a jump: no function begins there, and the other one is used all the same */
+	assert_int_equal(make_and_read(&spec, "made", NULL), 0);
+	assert_true(!target.push.offset && target.push.refused && target.eval.offset);
+	push[0] = 0x41;
 	version = 0x030d06f0;
 	assert_int_equal(make_and_read(&spec, "made", NULL), -EINVAL);
 	assert_non_null(strstr(err, "debug offsets are of another version than Py_Version says"));
