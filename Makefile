@@ -29,11 +29,11 @@ WARN     := -Wall -Wextra -Werror -Wno-unused-parameter
 ALLFLAGS  = -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(WARN) -MMD -MP -Iinclude -Isrc -I$(B) -DRT_VERSION='"$(VERSION)"' \
 	    -DRT_PROFILE_DIR='"$(PREFIX)/share/ramtrack-bpf/profiles"'
 BPFFLAGS := -g -O2 -target bpf -D__BPF__ -D__TARGET_ARCH_x86 -mcpu=v3 $(WARN)
-LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm -lstdc++ # the last for __cxa_demangle
+LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm -lpthread -lstdc++ # the last for __cxa_demangle
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += entrywatch nativewatch nativemaps probe_native nativesym nativejail kfeat hostinfo precheck doctor doctarget
+EDGES    += entrywatch entryprobe nativewatch nativemaps probe_native nativesym nativejail kfeat hostinfo precheck doctor doctarget
 EDGES    += verdict diffcmd wholefile terminal recording reportcmd
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)

@@ -266,6 +266,7 @@ enum rt_meta {
 	RT_META_TITLE = 1,   /* command line, as /proc/PID/cmdline reads now (NULs are blanks, trailing blanks gone) */
 	RT_META_EXE = 2,     /* path of the executable */
 	RT_META_PYTHON = 3,  /* "3.11.7"; empty: no Python */
+	RT_META_INEXACT = 5, /* what told of calls of this phase (empty: of all) was taken off: those that are open are not told exactly */
 	RT_META_MUTED = 4,   /* VLLM_ENABLE_RAM_TRACKING=0 in its environment: no log lines, no phases */
 };
 

@@ -358,13 +358,22 @@ void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *pe
 		*peak = rt_account_bytes(account, account->procs.total_peak);
 }
 
-bool rt_account_watched(const struct rt_account *account, uint32_t code)
+const struct rt_phase *rt_account_watched(const struct rt_account *account, uint32_t code)
 {
 	const struct rt_code *c = rt_codes_find(&account->stacks.codes, code);
 
 	for (size_t i = 0; c && c->match && i < c->match->n_whole; i++) {
-		if (account->config.profile->phases[c->match->whole[i]].watch)
-			return true;
+		const struct rt_phase *phase = &account->config.profile->phases[c->match->whole[i]];
+
+		if (phase->watch)
+			return phase;
 	}
-	return false;
+	return NULL;
+}
+
+uint32_t rt_account_calls(const struct rt_account *account, uint32_t image, const struct rt_phase *phase)
+{
+	const struct rt_image *im = rt_image_find(&account->procs, image);
+
+	return im && im->proc && im->proc->calls ? im->proc->calls[phase - account->config.profile->phases] : 0;
 }

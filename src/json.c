@@ -522,6 +522,26 @@ static json_t *rt_json_self(struct rt_json *json, const struct rt_self_cost *cos
 	return object;
 }
 
+/* What told of calls exactly, and what was taken off. */
+static json_t *rt_json_entries(struct rt_json *json, const struct rt_entrylog *log)
+{
+	json_t *list = json_array(), *entry;
+
+	for (size_t i = 0; log && i < log->n; i++) {
+		const struct rt_entry_row *row = &log->row[i];
+
+		entry = json_object();
+		rt_json_string(json, entry, "method", row->method);
+		rt_json_maybe(json, entry, "phase", row->phase);
+		rt_json_uint(json, entry, "attached", row->attached);
+		rt_json_uint(json, entry, "hits", row->hits);
+		rt_json_uint(json, entry, "detached", row->detached);
+		rt_json_maybe(json, entry, "reason", row->reason);
+		rt_json_append(json, list, entry);
+	}
+	return list;
+}
+
 void rt_json_summary(struct rt_json *json, const struct rt_summary *summary, const struct rt_self_cost *cost)
 {
 	static const struct rt_self_cost none;
@@ -542,6 +562,7 @@ void rt_json_summary(struct rt_json *json, const struct rt_summary *summary, con
 	rt_json_put(json, object, "lost", part);
 	rt_json_int(json, object, "unaccounted_bytes", summary->unaccounted);
 	rt_json_put(json, object, "self", rt_json_self(json, cost ? cost : &none));
+	rt_json_put(json, object, "entries", rt_json_entries(json, cost ? cost->entries : NULL));
 	rt_json_uint(json, object, "late_records", summary->late_records);
 	part = json_object();
 	for (i = 0; i < RT_COUNTERS; i++)

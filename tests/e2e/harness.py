@@ -34,7 +34,7 @@ KEYS = {
     "minor_faults major_faults tree_delta_bytes",
     "growth": "ts_ns pid tid anon_bytes file_bytes shmem_bytes stack phase",
     "stack": "id frames",
-    "summary": "duration_ns processes phases_not_hit lost unaccounted_bytes self",
+    "summary": "duration_ns processes phases_not_hit lost unaccounted_bytes self entries",
 }
 SUMMARY_PROCESS_KEYS = (
     "pid ppid name python rss_start_bytes rss_end_bytes rss_peak_bytes phases outside_bytes native".split()
@@ -62,6 +62,13 @@ class Interpreter:
             return f"{self.label} does not run: {done.stderr.strip()}"
         self._version = tuple(int(part) for part in done.stdout.split("."))
         return None if self._version >= (3, 8) else f"{self.label} is Python {done.stdout.strip()}, older than 3.8"
+
+    @property
+    def version(self):
+        """(3, 11)"""
+        if self._version is None:
+            self.missing()
+        return self._version
 
     def command(self, args):
         """A chroot gets /proc and /dev in a mount namespace of its own, so nothing stays mounted."""
