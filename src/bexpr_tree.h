@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
-/* bexpr_tree.h - the parsed form of a budget's expression, shared by its parser (bexpr_parse.c) and its judge (bexpr.c). */
+/* bexpr_tree.h - the parsed form of a budget's expression, shared by its parser (bexpr_lex.c, bexpr_parse.c) and its judge (bexpr_value.c, bexpr.c). */
 #ifndef RT_BEXPR_TREE_H
 #define RT_BEXPR_TREE_H
 
@@ -56,6 +56,17 @@ struct rt_bexpr {
 	struct rt_bnode *node; /* a node follows its operands: the last one is the whole */
 	unsigned int n, cap;
 };
+
+/* bexpr_value.c: is the term about this process (`proc` may be NULL where it is known by its name only)? */
+bool rt_bmatch_proc(const struct rt_bterm *term, const struct rt_proc_view *proc, const char *name);
+
+/* A field of a phase of one process, all call sites together. Returns whether it ran there. */
+bool rt_bphase(const struct rt_proc_summary *proc, const char *id, enum rt_bfield field, int64_t *value);
+
+int64_t rt_bproc(const struct rt_proc_summary *summary, enum rt_bfield field);
+
+/* What is of no single process. */
+int64_t rt_bwhole(const struct rt_summary *summary, const struct rt_bterm *term);
 
 /* Column (from 1) of a byte of the text. */
 size_t rt_bexpr_column(const char *text, size_t at);
