@@ -98,6 +98,12 @@ struct rt_growth_view {
 	struct rt_sizes delta;
 	uint32_t stack; /* 0: none */
 	const struct rt_phase *phase; /* innermost, or NULL */
+	struct rt_sizes gained;	/* sum of the positive changes, by kind; what was released is gained - delta. A run that gave back all that it gained is told too */
+	const struct rt_phase *const *path; /* `phase` with those around it, outermost first */
+	size_t path_len;
+	enum rt_cause cause;
+	const char *mapping; /* as in rt_mapping_view; NULL: not told apart */
+	enum rt_map_kind mapping_kind;
 };
 
 struct rt_sink {
