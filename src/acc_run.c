@@ -284,6 +284,19 @@ static void rt_change_tell_stack(struct rt_account *account, uint32_t id)
 	rt_account_tell(account, on_stack, id, frames, n);
 }
 
+/* What of this stack's trie is not known outside yet, callers first: each frame is looked up once, however many stacks go through it. */
+static void rt_change_tell_nodes(struct rt_account *account, uint32_t id)
+{
+	uint32_t ids[RT_STACK_FRAMES], parent = 0;
+	size_t n = rt_stacks_untold(&account->stacks, id, ids);
+	struct rt_frame_view frame;
+
+	while (n-- > 0) {
+		if (rt_stacks_node_frame(&account->stacks, ids[n], &parent, &frame))
+			rt_account_tell(account, on_node, ids[n], parent, &frame);
+	}
+}
+
 static void rt_change_growth(struct rt_account *account, const struct rt_change *change, const struct rt_owner *owner)
 {
 	const struct rt_span *span = owner->depth ? owner->thread->span[owner->depth - 1] : NULL;
@@ -301,7 +314,10 @@ static void rt_change_growth(struct rt_account *account, const struct rt_change 
 	view.delta = rt_account_sizes(account, change->charge.delta);
 	view.gained = rt_account_sizes(account, gained);
 	if (change->run->cause == RT_CAUSE_SELF && change->look == RT_LOOK_STACK) {
-		rt_change_tell_stack(account, change->run->node);
+		if (rt_account_heard(account, on_stack))
+			rt_change_tell_stack(account, change->run->node);
+		if (rt_account_heard(account, on_node))
+			rt_change_tell_nodes(account, change->run->node);
 		view.stack = change->run->node;
 	}
 	if (span) {

@@ -286,6 +286,7 @@ void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code)
 			rt_path_mark(&account->stacks.paths, span->path);
 	}
 	rt_stacks_forget(&account->stacks, node, code);
+	rt_account_tell(account, on_forget, node);
 }
 
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes)

@@ -114,7 +114,12 @@ struct rt_sink {
 	/* Only if rt_account_config.want_growth: */
 	/* innermost first, once an id */
 	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count);
+	/* The same frame by frame, for outputs that keep a trie of their own: each node once, a caller before what it calls, before the first growth that
+	 * names it. `parent` is the caller's node; one that was never told stands for no frame (an outermost frame's). */
+	void (*on_node)(void *ctx, uint32_t node, uint32_t parent, const struct rt_frame_view *frame);
 	void (*on_growth)(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth);
+	/* Numbers of stacks below this one are not named any more */
+	void (*on_forget)(void *ctx, uint32_t stack);
 };
 
 /* ---- the summary ---- */
