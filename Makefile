@@ -33,7 +33,7 @@ LIBS     := -lbpf -lelf -lz -lyaml -ljansson
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += entrywatch kfeat hostinfo precheck doctor doctarget
+EDGES    += wholefile entrywatch kfeat hostinfo precheck doctor doctarget
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -118,7 +118,7 @@ test-deps:
 SAN      := -fsanitize=address,undefined -fno-omit-frame-pointer -O1 -g
 UNIT     := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 # Modules that a unit test links: the whole pure core and the edges that need no BPF.
-UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c
+UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c src/wholefile.c
 UNIT_OBJ := $(UNIT_SRC:src/%.c=$(B)/san/%.o)
 
 $(B)/san/%.o: src/%.c | $(B)

@@ -17,7 +17,7 @@
 #include "acc_stack.h"
 #include "account.h"
 
-#define RT_SINKS 4
+#define RT_SINKS 16
 #define RT_PAGES_MAX (1ll << 36) /* 256 TiB of 4 KiB pages: more is nonsense, and sums of it must not overflow */
 
 enum rt_word { /* what stands in the place of a module's name */

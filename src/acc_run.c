@@ -335,6 +335,17 @@ static void rt_change_growth(struct rt_account *account, const struct rt_change 
 	rt_account_tell(account, on_growth, &proc_view, &view);
 }
 
+/* A late run is of the past: what is known of now does not change by it. */
+static void rt_change_tell_rss(struct rt_account *account, const struct rt_change *change)
+{
+	struct rt_proc_view view;
+
+	if (!change->net && !change->charge.delta[RT_FILE] && !change->charge.delta[RT_ANON] && !change->charge.delta[RT_SHMEM])
+		return;
+	rt_proc_view(change->proc, account->config.page_size, &view);
+	rt_account_tell(account, on_rss, &view, change->image->busy_ns);
+}
+
 /* Totals: what the kernel says beats what was added up, wherever no other change can be under way. */
 static void rt_change_resync(struct rt_change *change)
 {
@@ -415,6 +426,7 @@ void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run)
 		change.proc->cause[run->cause] += change.net;
 	}
 	rt_change_total(&change);
+	rt_change_tell_rss(account, &change);
 	rt_change_growth(account, &change, &owner);
 	if (change.thread && !change.foreign) {
 		uint64_t last = run->last_ns > run->h.ts_ns ? run->last_ns : run->h.ts_ns;

@@ -36,7 +36,7 @@ struct rt_account_config {
 struct rt_account *rt_account_new(const struct rt_account_config *config);
 void rt_account_free(struct rt_account *account);
 
-/* Outputs are told in the order in which they were added. The sink is copied. At most 4. Returns 0 or -ENOSPC. */
+/* Outputs are told in the order in which they were added. The sink is copied. At most 16. Returns 0 or -ENOSPC. */
 int rt_account_add_sink(struct rt_account *account, const struct rt_sink *sink);
 
 /* One record of `size` bytes (need not be aligned). Returns 0, or -EINVAL for a malformed one, -ENOMEM: both are

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "formats.h"
 #include "mapname.h"
 #include "units.h"
 
@@ -489,3 +490,33 @@ void rt_json_summary(struct rt_json *json, const struct rt_summary *summary, con
 	rt_json_put(json, object, "counters", part);
 	rt_json_write(json, object);
 }
+
+/* ---- the summary alone ---- */
+
+static void *rt_json_alone_open(const struct rt_format_config *config)
+{
+	return rt_json_new(config->out, config->lang);
+}
+
+static void rt_json_alone_finish(void *json, const struct rt_summary *summary, const struct rt_self_cost *cost)
+{
+	rt_json_summary(json, summary, cost);
+}
+
+static int rt_json_alone_error(const void *json)
+{
+	return rt_json_error(json);
+}
+
+static void rt_json_alone_close(void *json)
+{
+	rt_json_free(json);
+}
+
+const struct rt_format rt_format_json = {
+	.name = "json",
+	.open = rt_json_alone_open,
+	.finish = rt_json_alone_finish,
+	.error = rt_json_alone_error,
+	.close = rt_json_alone_close,
+};

@@ -27,6 +27,8 @@ enum rt_opt_key {
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
 	RT_OPT_WAIT,
+	RT_OPT_FORMAT, /* and what follows: + enum rt_format_id */
+	RT_OPT_FORMAT_LAST = RT_OPT_FORMAT + RT_FORMATS - 1,
 };
 
 static const struct argp_option rt_options[] = {
@@ -268,6 +270,34 @@ static error_t rt_opts_python_entry(struct rt_opts_state *state, const char *tex
 
 /* ---- the whole ---- */
 
+/* Writes a file of its own: standard output is the log's. */
+static error_t rt_opts_format(struct rt_opts_state *state, enum rt_format_id id, const char *text)
+{
+	const struct rt_format *format = rt_format_get(id);
+
+	if (!strcmp(text, "-"))
+		return rt_opts_refuse_value(state, format->option, text, "the name of a file; standard output has the log");
+	return rt_opts_text(state, format->option, text, "the name of a file", &state->opts.format_file[id]);
+}
+
+/* Of all files that are written, no two are one. */
+static error_t rt_opts_check_files(struct rt_opts_state *state)
+{
+	const char *file[RT_FORMATS + 2] = {state->opts.output, state->opts.json}, *option[RT_FORMATS + 2] = {"-o/--output", "-j/--json"};
+
+	for (int id = 0; id < RT_FORMATS; id++) {
+		file[2 + id] = state->opts.format_file[id];
+		option[2 + id] = rt_format_get((enum rt_format_id)id)->option;
+	}
+	for (size_t i = 0; i < RT_FORMATS + 2; i++) {
+		for (size_t k = 0; file[i] && k < i; k++) {
+			if (file[k] && !strcmp(file[i], file[k]))
+				return rt_opts_refuse(state, "%s and %s both write to '%s'; give two different files", option[k], option[i], file[i]);
+		}
+	}
+	return 0;
+}
+
 /* What no single option can tell. */
 static error_t rt_opts_check(struct rt_opts_state *state)
 {
@@ -285,9 +315,8 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 	if (opts->n_pids && opts->command)
 		return rt_opts_refuse(state, "-p %u and -- %s cannot be traced in one run; give one of the two",
 				      opts->pids[0], opts->command[0]);
-	if (opts->output && opts->json && !strcmp(opts->output, opts->json))
-		return rt_opts_refuse(state, "-o/--output and -j/--json both write to '%s'; give two different files",
-				      opts->json);
+	if (rt_opts_check_files(state))
+		return EINVAL;
 	if (opts->output && !strcmp(opts->output, "-"))
 		opts->output = NULL;
 	else if (!opts->output && opts->json && !strcmp(opts->json, "-"))
@@ -404,6 +433,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 	case ARGP_KEY_END:
 		state->separator = argp->quoted;
 		return state->opts.shown ? 0 : rt_opts_check(state);
+	case RT_OPT_FORMAT ... RT_OPT_FORMAT_LAST:
+		return rt_opts_format(state, (enum rt_format_id)(key - RT_OPT_FORMAT), arg);
 	default:
 		return rt_opts_flag(&state->opts, key);
 	}

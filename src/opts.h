@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "formats.h"
 #include "mmsource.h"
 #include "profile.h"
 
@@ -40,6 +41,7 @@ struct rt_opts {
 	uint64_t duration_ns; /* 0: until the targets end */
 	const char *output; /* of the tagged log; NULL: standard output */
 	const char *json; /* NULL: none; "-": standard output */
+	const char *format_file[RT_FORMATS]; /* NULL: not wanted */
 	bool log_to_stderr; /* NDJSON takes standard output and no -o was given */
 	bool json_growth;
 	enum rt_lang lang;

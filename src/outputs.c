@@ -9,18 +9,60 @@
 
 #include "log.h"
 #include "probe.h" /* enum rt_status */
+#include "wholefile.h"
+
+static int cannot_write(const char *path, const char *option, int err)
+{
+	rt_log_error("%s %s: cannot be written: %s; give a file in a directory that you may write to", option, path, strerror(err));
+	return RT_ERROR;
+}
 
 static int open_file(const char *path, const char *option, FILE **out)
 {
 	FILE *f = fopen(path, "we");
 
-	if (!f) {
-		rt_log_error("%s %s: cannot be written: %s; give a file in a directory that you may write to", option, path,
-			     strerror(errno));
-		return RT_ERROR;
-	}
+	if (!f)
+		return cannot_write(path, option, errno);
 	*out = f;
 	return RT_OK;
+}
+
+int rt_outputs_add_format(struct rt_outputs *o, enum rt_format_id id, const char *path)
+{
+	struct rt_output_format *f = &o->format[id];
+	const struct rt_format *format = rt_format_get(id);
+	const char *option = format->option ? format->option : "-o";
+	bool to_stdout = !strcmp(path, "-");
+	int status = RT_OK;
+
+	f->path = to_stdout ? "standard output" : path;
+	if (to_stdout) {
+		f->file = stdout;
+	} else if (format->atomic) {
+		int err = rt_wholefile_check(path);
+
+		if (err)
+			return cannot_write(path, option, -err);
+		f->file = open_memstream(&f->whole, &f->whole_len);
+		if (!f->file) {
+			rt_log_error("out of memory");
+			return RT_ERROR;
+		}
+	} else {
+		status = open_file(path, option, &f->file);
+	}
+	if (!status)
+		f->format = format;
+	return status;
+}
+
+unsigned int rt_outputs_needs(const struct rt_outputs *o)
+{
+	unsigned int needs = 0;
+
+	for (int id = 0; id < RT_FORMATS; id++)
+		needs |= o->format[id].format ? o->format[id].format->needs : 0;
+	return needs;
 }
 
 int rt_outputs_open(struct rt_outputs *o, const struct rt_opts *opts)
@@ -49,7 +91,32 @@ int rt_outputs_open(struct rt_outputs *o, const struct rt_opts *opts)
 			status = open_file(opts->json, "-j", &o->json_file);
 		}
 	}
+	for (int id = 0; !status && id < RT_FORMATS; id++) {
+		if (opts->format_file[id])
+			status = rt_outputs_add_format(o, (enum rt_format_id)id, opts->format_file[id]);
+	}
 	return status;
+}
+
+static int begin_formats(struct rt_outputs *o, struct rt_account *account)
+{
+	for (int id = 0; id < RT_FORMATS; id++) {
+		struct rt_output_format *f = &o->format[id];
+		struct rt_format_config config = {.out = f->file, .lang = o->lang};
+		struct rt_sink sink;
+
+		if (!f->format)
+			continue;
+		f->output = f->format->open(&config);
+		if (!f->output)
+			return -ENOMEM;
+		if (!f->format->sink)
+			continue;
+		sink = f->format->sink(f->output);
+		if (rt_account_add_sink(account, &sink))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt_account *account, int64_t wall_offset_ns)
@@ -79,6 +146,8 @@ int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt
 		if (rt_account_add_sink(account, &sink))
 			goto no_memory;
 	}
+	if (begin_formats(o, account))
+		goto no_memory;
 	return RT_OK;
 no_memory:
 	rt_log_error("out of memory");
@@ -89,6 +158,12 @@ void rt_outputs_start(struct rt_outputs *o, const struct rt_json_start *start)
 {
 	if (o->json)
 		rt_json_start(o->json, start);
+	for (int id = 0; id < RT_FORMATS; id++) {
+		struct rt_output_format *f = &o->format[id];
+
+		if (f->output && f->format->start)
+			f->format->start(f->output, start);
+	}
 }
 
 static void report(struct rt_outputs *o, const char *name, int err)
@@ -113,21 +188,47 @@ int rt_outputs_error(struct rt_outputs *o)
 	err = o->json ? rt_json_error(o->json) : 0;
 	if (err)
 		report(o, o->json_name, err);
+	for (int id = 0; !err && id < RT_FORMATS; id++) {
+		const struct rt_output_format *f = &o->format[id];
+
+		err = f->output ? f->format->error(f->output) : 0;
+		if (err)
+			report(o, f->path, err);
+	}
+	return err;
+}
+
+static int finish_format(struct rt_outputs *o, struct rt_output_format *f, const struct rt_summary *summary, const struct rt_self_cost *cost)
+{
+	int err;
+
+	if (!f->output)
+		return 0;
+	f->format->finish(f->output, summary, cost);
+	err = f->format->error(f->output);
+	if (!err && fflush(f->file))
+		err = -errno;
+	if (!err && f->format->atomic && f->file != stdout)
+		err = rt_wholefile_write(f->path, f->whole, f->whole_len);
+	if (err)
+		report(o, f->path, err);
 	return err;
 }
 
 int rt_outputs_finish(struct rt_outputs *o, const struct rt_summary *summary, const struct rt_self_cost *cost)
 {
-	int err;
+	int err, failed = 0;
 
 	if (o->json)
 		rt_json_summary(o->json, summary, cost);
+	for (int id = 0; id < RT_FORMATS; id++)
+		failed |= finish_format(o, &o->format[id], summary, cost);
 	err = o->log && rt_taglog_error(o->log) && o->summary_file == o->log_file ?
 		      0 : /* nothing more goes there, and it is said below */
 		      rt_report_print(o->summary_file, o->lang, summary, cost);
 	if (err)
 		report(o, o->summary_file == stdout ? "standard output" : o->log_name, err);
-	return rt_outputs_error(o) || err ? RT_ERROR : RT_OK;
+	return rt_outputs_error(o) || err || failed ? RT_ERROR : RT_OK;
 }
 
 static void close_file(struct rt_outputs *o, FILE *f, const char *name)
@@ -144,4 +245,12 @@ void rt_outputs_close(struct rt_outputs *o)
 	rt_json_free(o->json);
 	close_file(o, o->log_file, o->log_name);
 	close_file(o, o->json_file, o->json_name);
+	for (int id = 0; id < RT_FORMATS; id++) {
+		struct rt_output_format *f = &o->format[id];
+
+		if (f->output)
+			f->format->close(f->output);
+		close_file(o, f->file, f->path);
+		free(f->whole);
+	}
 }

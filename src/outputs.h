@@ -6,9 +6,20 @@
 #include <stdio.h>
 
 #include "account.h"
+#include "formats.h"
 #include "json.h"
 #include "opts.h"
 #include "taglog.h"
+
+/* One of the formats (formats.h) on its way to a file. */
+struct rt_output_format {
+	const struct rt_format *format; /* NULL: not wanted */
+	const char *path;
+	FILE *file;	 /* the file, or what is written to it at the end */
+	char *whole;	 /* of an atomic one: all that was written */
+	size_t whole_len;
+	void *output;
+};
 
 struct rt_outputs {
 	FILE *log_file;	 /* -o, or standard output or error */
@@ -18,13 +29,20 @@ struct rt_outputs {
 	enum rt_lang lang;
 	struct rt_taglog *log;
 	struct rt_json *json;
+	struct rt_output_format format[RT_FORMATS];
 	int reported; /* an error of writing was said */
 };
 
 /* Opens the files. Returns an exit status (enum rt_status), errors logged. */
 int rt_outputs_open(struct rt_outputs *outputs, const struct rt_opts *opts);
 
-/* Creates the log and the NDJSON output and adds them to the account. */
+/* One more output: `path`, or standard output for "-". Before rt_outputs_begin. Returns an exit status, errors logged. */
+int rt_outputs_add_format(struct rt_outputs *outputs, enum rt_format_id id, const char *path);
+
+/* What the account is asked for on behalf of the formats (enum rt_format_need). */
+unsigned int rt_outputs_needs(const struct rt_outputs *outputs);
+
+/* Creates the log, the NDJSON output and the formats, and adds them to the account. */
 int rt_outputs_begin(struct rt_outputs *outputs, const struct rt_opts *opts, struct rt_account *account,
 		     int64_t wall_offset_ns);
 

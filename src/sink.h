@@ -111,6 +111,8 @@ struct rt_sink {
 	void (*on_process)(void *ctx, const struct rt_proc_view *proc, enum rt_proc_event event, uint64_t ts_ns);
 	void (*on_checkpoint)(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp);
 	void (*on_phase)(void *ctx, const struct rt_proc_view *proc, const struct rt_phase_view *phase);
+	/* The RSS of a process has changed, or been learned anew: proc->now, at ts_ns. Also of muted ones; told after the edges that the same look found. */
+	void (*on_rss)(void *ctx, const struct rt_proc_view *proc, uint64_t ts_ns);
 	/* Only if rt_account_config.want_growth: */
 	/* innermost first, once an id */
 	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count);
