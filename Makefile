@@ -81,6 +81,13 @@ $(B)/%.o: src/%.c | $(B)
 $(B)/skel.o: $(B)/ramtrack.skel.h $(B)/ramtrack_old.skel.h
 $(B)/kfeat.o: $(B)/featprobe.skel.h
 
+# The page of --html around its data: style, script, chart library.
+$(B)/page.h: tools/page.py $(wildcard page/*) | $(B)
+	$(call say,PAGE $@)
+	$(PYTHON) tools/page.py $@
+
+$(B)/htmlpage.o $(B)/san/htmlpage.o: $(B)/page.h
+
 $(B)/libramtrack.a: $(PURE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
@@ -104,6 +111,7 @@ clean:
 # ---- what a fresh Debian needs ----
 
 DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev gcc g++ libc6-dev pkg-config python3
+DEPS     += node-d3-axis node-d3-brush node-d3-scale node-d3-selection node-d3-shape
 TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev python3-venv util-linux procps
 VMDEPS   := qemu-system-x86 busybox-static cpio xz-utils zstd
 

@@ -5,6 +5,7 @@
 
 static const struct rt_format *const rt_formats[RT_FORMATS] = {
 	[RT_FORMAT_JSON] = &rt_format_json,
+	[RT_FORMAT_HTML] = &rt_format_html,
 };
 
 const struct rt_format *rt_format_get(enum rt_format_id id)

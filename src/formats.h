@@ -18,12 +18,14 @@
 
 enum rt_format_id {
 	RT_FORMAT_JSON, /* the summary alone */
+	RT_FORMAT_HTML,
 	RT_FORMATS,
 };
 
 /* What the core has to be asked for. */
 enum rt_format_need {
 	RT_NEED_STACKS = 1, /* rt_account_config.want_stacks, and line tables */
+	RT_NEED_GROWTH = 2, /* want_growth, and line tables */
 };
 
 struct rt_format_config {
@@ -57,5 +59,6 @@ const struct rt_format *rt_format_get(enum rt_format_id id);
 int rt_format_find(const char *name);
 
 extern const struct rt_format rt_format_json; /* json.c */
+extern const struct rt_format rt_format_html; /* html.c */
 
 #endif

@@ -43,6 +43,7 @@ static const struct argp_option rt_options[] = {
 	{"output", 'o', "FILE", 0, "The tagged log goes to FILE instead of standard output", 2},
 	{"json", 'j', "FILE", 0, "Write NDJSON records to FILE, - for standard output", 2},
 	{"json-growth", RT_OPT_JSON_GROWTH, NULL, 0, "NDJSON: also every change with its stack", 2},
+	{"html", RT_OPT_FORMAT + RT_FORMAT_HTML, "FILE", 0, "Write one page for a browser to FILE at the end: RSS over time, phases, stacks", 2},
 	{"lang", RT_OPT_LANG, "zh|en", 0, "Language of the log and of the labels (default: zh)", 2},
 	{"tag", RT_OPT_TAG, "TEXT", 0,
 	 "Text of the tag that ends each line; empty: no tag (default: " RT_TAG_DEFAULT ")", 2},

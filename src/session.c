@@ -242,9 +242,10 @@ static int open_kernel_side(struct session *s)
 {
 	const struct rt_opts *o = s->opts;
 	const char *raw = getenv("RAMTRACK_RSS_STAT"), *object = getenv("RAMTRACK_BPF_OBJECT");
+	bool growth = o->json_growth || rt_outputs_needs(&s->outputs) & RT_NEED_GROWTH;
 	struct rt_probe_config pc = {
 		.follow = o->follow,
-		.want_line_tables = o->json_growth,
+		.want_line_tables = growth,
 		.mappings = o->mappings,
 		.usdt = o->python_entry == RT_ENTRY_USDT,
 		.watch = o->python_entry == RT_ENTRY_WATCH || (o->python_entry == RT_ENTRY_AUTO && has_watched(s->profile)),
@@ -257,7 +258,7 @@ static int open_kernel_side(struct session *s)
 		.profile = s->profile,
 		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
 		.window_ns = WINDOW_NS,
-		.want_growth = o->json_growth,
+		.want_growth = growth,
 		.ignore_mute = own_switch() == 1,
 		.read_source = read_source,
 		.on_plain_name = on_plain_name,
