@@ -14,8 +14,8 @@ const WORDS = {
     hideImports: 'Hide import machinery', find: 'Find function or file',
     icicleHelp: 'Callers above, what they call below; the last row is the mapping that the pages belong to. Click or Enter: zoom in; Esc: out; arrows move; hover for figures.',
     heaviest: 'Heaviest functions', family: 'Process family', sharedFiles: 'Mapped in more than one process', completeness: 'Completeness', licences: 'Chart library: d3 and its licence',
-    phase: 'Phase', calls: 'Calls', time: 'Time', delta: 'RSS change', own: 'Own', anon: 'Anonymous', file: 'File', shmem: 'Shared', reused: 'Reused', peak: 'Peak', helper: 'By helpers', minor: 'Minor faults', major: 'Major faults',
-    rss: 'RSS', title: 'memory of', pid: 'pid', outside: 'Outside any phase', open: 'open', end: 'End', start: 'Start', name: 'Process', kind: 'Kind',
+    phase: 'Phase', calls: 'Calls', time: 'Time', delta: 'RSS change', own: 'Own', anon: 'Anonymous', file: 'File', shmem: 'Shared', reused: 'Reused', peak: 'Peak', helper: 'By helpers', faults: 'Faults (+ major)', byMapping: 'by mapping',
+    rss: 'RSS', title: 'memory of', pid: 'pid', pidPeak: 'pid · peak RSS', outside: 'Outside any phase', open: 'open', end: 'End', start: 'Start', name: 'Process', kind: 'Kind',
     tilePeak: 'highest sum of RSS, at {0}', tileEnd: 'sum of RSS at the end', tileProcs: 'processes, {0} with phases', tileTime: 'observed', tileUn: 'unaccounted', tileLost: 'records or stacks lost',
     over: 'RSS over time: {0}', topLine: 'highest within a slot', nothingYet: 'reading stacks …', none: 'nothing', share: 'Share', self: 'Itself', total: 'With callees', line: 'line',
     root: 'All stacks', noStack: 'No Python stack (interpreter start, helper threads, other programs)', c1: 'Reclaim', c2: 'khugepaged', c3: 'From outside (ptrace, migration, …)', folded: 'smaller stacks', noMap: 'mapping not told apart',
@@ -24,7 +24,7 @@ const WORDS = {
     heldNote: 'Held is what a stack gained less what it released. {0} were given back here that other stacks had gained; they are not drawn.',
     foldedNote: '{0} small stacks, each with less than {1} moved, are added up as “smaller stacks” of their callers.',
     sliceNote: 'Times of stacks are known to {0}; the span was widened to {1} to {2}.',
-    sharedNote: 'A page that several processes have mapped counts in the RSS of each, so the sums above are upper bounds. The record tells what each process has of a mapping, not which pages are the same: the physical memory of a file lies between the largest single process and the sum. What a forked child inherited is not told apart by mapping.',
+    sharedNote: 'A page that several processes have mapped counts in the RSS of each, so the sums above are upper bounds. The record tells what each process has of a mapping, not which pages are the same: the physical memory of a file lies between the largest single process and the sum. Of processes that ran at the highest moment, what each held last; what a forked child inherited is not told apart by mapping.',
     sharedNone: 'No file or shared memory is held by more than one process.',
     unGood: 'Every page is accounted for: the sum of all charges is the exact change of RSS.', unBad: '{0} of RSS change are not accounted for.',
     lostGood: 'No record and no stack was lost.', lostBad: '{0} records and {1} stacks were lost; totals stay exact, attribution does not.', late: '{0} records came late: their pages count, their phase may be wrong.',
@@ -40,8 +40,8 @@ const WORDS = {
     hideImports: '隐藏导入机制', find: '查找函数或文件',
     icicleHelp: '上方是调用者, 下方是被调用者; 最后一行是页面所属的映射。单击或回车: 放大; Esc: 返回; 方向键移动; 悬停查看数值。',
     heaviest: '增长最多的函数', family: '进程家族', sharedFiles: '被多个进程映射', completeness: '完整性', licences: '图表库 d3 及其许可证',
-    phase: '阶段', calls: '次数', time: '时间', delta: 'RSS变化', own: '自身', anon: '匿名', file: '文件', shmem: '共享', reused: '重用', peak: '峰值', helper: '辅助线程', minor: '次缺页', major: '主缺页',
-    rss: 'RSS', title: '的内存', pid: 'pid', outside: '阶段之外', open: '未结束', end: '结束', start: '开始', name: '进程', kind: '类别',
+    phase: '阶段', calls: '次数', time: '时间', delta: 'RSS变化', own: '自身', anon: '匿名', file: '文件', shmem: '共享', reused: '重用', peak: '峰值', helper: '辅助线程', faults: '缺页 (+ 主)', byMapping: '按映射',
+    rss: 'RSS', title: '的内存', pid: 'pid', pidPeak: 'pid · RSS峰值', outside: '阶段之外', open: '未结束', end: '结束', start: '开始', name: '进程', kind: '类别',
     tilePeak: 'RSS合计最高, 在 {0}', tileEnd: '结束时RSS合计', tileProcs: '个进程, {0} 个有阶段', tileTime: '观察时长', tileUn: '未入账', tileLost: '丢失的记录或调用栈',
     over: 'RSS随时间: {0}', topLine: '时隙内最高', nothingYet: '正在读取调用栈…', none: '无', share: '占比', self: '自身', total: '含被调用者', line: '行',
     root: '全部调用栈', noStack: '无Python栈 (解释器启动, 辅助线程, 其他程序)', c1: '内存回收', c2: 'khugepaged', c3: '来自外部 (ptrace, 迁移等)', folded: '较小的调用栈', noMap: '未区分映射',
@@ -50,7 +50,7 @@ const WORDS = {
     heldNote: '持有 = 该栈增加的减去其释放的。另有 {0} 由其他栈增加而在此释放, 未画出。',
     foldedNote: '{0} 个小调用栈 (各自变动不到 {1}) 在其调用者处合计为“较小的调用栈”。',
     sliceNote: '调用栈的时间精度为 {0}; 时段已扩至 {1} 到 {2}。',
-    sharedNote: '多个进程映射的同一页计入每个进程的RSS, 所以上面的合计是上限。记录知道每个进程在一个映射中有多少页, 不知道哪些页相同: 一个文件的物理内存介于单个进程的最大值与合计之间。fork出的子进程继承的部分未按映射区分。',
+    sharedNote: '多个进程映射的同一页计入每个进程的RSS, 所以上面的合计是上限。记录知道每个进程在一个映射中有多少页, 不知道哪些页相同: 一个文件的物理内存介于单个进程的最大值与合计之间。只计在最高时刻运行的进程, 取其最后的持有量; fork出的子进程继承的部分未按映射区分。',
     sharedNone: '没有被多个进程持有的文件或共享内存。',
     unGood: '每一页都已入账: 所有记账之和等于RSS的精确变化。', unBad: '有 {0} 的RSS变化未入账。',
     lostGood: '没有丢失记录和调用栈。', lostBad: '丢失 {0} 条记录和 {1} 个调用栈; 总量仍精确, 归属不全。', late: '{0} 条记录迟到: 页数有效, 阶段可能不对。',
@@ -181,6 +181,7 @@ const SUM = (() => {
   return { t: ts, v, peak: peak * U, when };
 })();
 const byPeak = d3.range(1, PROC.length).sort((a, b) => PROC[b].peak - PROC[a].peak || a - b);
+const TOP = byPeak.filter((p, i) => i < 9 && (i < 2 || PROC[p].peak > SUM.peak / 100)); /* have a colour of their own */
 
 /* ---- state ---- */
 const renders = []; /* [what it depends on, function] */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /* RSS over time with phases below it, and the strip that shows the whole run. */
-const M = { left: 66, right: 10, top: 8 };
+const M = { left: 66, right: 24, top: 8 };
 const CHART_H = 250, LANE = 19, STRIP_H = 34;
 let cursor = null, view = null;
 const win = () => S.span || [0, END];
@@ -8,7 +8,7 @@ const win = () => S.span || [0, END];
 /* Series to stack: [label, color, function of a moment's index or time]. */
 const series = () => {
   if (S.proc) return KINDS_SHOWN().map(k => ({ key: k, label: t(k), color: css('--' + k) }));
-  const top = byPeak.slice(0, 9), rest = byPeak.slice(9), c = colors();
+  const top = TOP, rest = byPeak.slice(TOP.length), c = colors();
   const list = top.map((p, i) => ({ procs: [p], label: safe(PROC[p].name, 40) + ' ' + PROC[p].pid, color: c[i] }));
   if (rest.length) list.push({ procs: rest, label: '+ ' + rest.length, color: css('--rest') });
   return list;
@@ -142,6 +142,7 @@ const drawChart = () => {
   /* the strip: all of the run, the window on it */
   const sTop = laneTop + laneH + 6, sx = d3.scaleLinear().domain([0, END]).range([M.left, W - M.right]), strip = svg.append('g');
   const sAll = S.proc ? PROC[S.proc].rss.t.map((us, i) => [us, PROC[S.proc].rss.top[i]]) : SUM.t.map((us, i) => [us, SUM.v[i]]);
+  if (sAll.length && (!S.proc || !PROC[S.proc].ended)) sAll.push([END, sAll[sAll.length - 1][1]]);
   const sy = d3.scaleLinear().domain([0, d3.max(sAll, d => d[1]) || 1]).range([sTop + STRIP_H, sTop + 2]);
   strip.append('rect').attr('x', M.left).attr('y', sTop).attr('width', width).attr('height', STRIP_H).attr('fill', css('--faint')).attr('rx', 4);
   strip.append('path').attr('fill', css('--rest')).attr('opacity', 0.7).attr('d', d3.area().x(d => sx(d[0])).y0(sTop + STRIP_H).y1(d => sy(d[1])).curve(d3.curveStepAfter)(sAll));
@@ -195,7 +196,7 @@ const readRows = us => {
   let sum = 0;
   for (let p = 1; p < PROC.length; p++) { const v = rssAt(p, us); if (v) { const s = v[0] + v[1] + v[2]; sum += s; list.push([p, s]); } }
   rows.push([null, t('sum'), 'p', size(sum)]);
-  list.sort((m, n) => n[1] - m[1]).slice(0, 8).forEach(([p, s]) => { const i = byPeak.indexOf(p); rows.push([i < 9 ? colors()[i] : css('--rest'), safe(PROC[p].name, 40) + ' ' + PROC[p].pid, '', size(s)]); });
+  list.sort((m, n) => n[1] - m[1]).slice(0, 8).forEach(([p, s]) => { const i = TOP.indexOf(p); rows.push([i >= 0 ? colors()[i] : css('--rest'), safe(PROC[p].name, 40) + ' ' + PROC[p].pid, '', size(s)]); });
   if (list.length > 8) rows.push([null, '+ ' + (list.length - 8), '', size(d3.sum(list.slice(8), d => d[1]))]);
   return rows;
 };

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /* Processes, tiles, the table of phases. */
 const sparkline = (canvas, p) => {
-  const w = 72, h = 30, k = devicePixelRatio || 1, c = canvas.getContext('2d');
+  const w = 64, h = 30, k = devicePixelRatio || 1, c = canvas.getContext('2d');
   canvas.width = w * k;
   canvas.height = h * k;
   c.scale(k, k);
   const ts = p ? PROC[p].rss.t : SUM.t, v = p ? PROC[p].rss.top : SUM.v, max = d3.max(v) || 1;
   if (!ts.length) return;
-  const i0 = p ? Math.max(0, byPeak.indexOf(p)) : 99;
-  c.fillStyle = i0 < 9 ? colors()[i0] : css('--rest');
+  const i0 = p ? TOP.indexOf(p) : -1;
+  c.fillStyle = i0 >= 0 ? colors()[i0] : css('--rest');
   c.beginPath();
   const x = us => us / END * w, y = s => h - s / max * (h - 3);
   let lastX = x(ts[0]), top = v[0];
@@ -22,18 +22,18 @@ const sparkline = (canvas, p) => {
     lastX = nx;
     top = v[i];
   }
-  const endX = p && PROC[p].ended ? lastX : w;
+  const endX = p && PROC[p].ended ? Math.max(lastX, x(ts[0]) + 1.5) : w;
   c.lineTo(endX, y(v[v.length - 1]));
   c.lineTo(endX, h);
   c.fill();
 };
 const procButton = p => {
-  const q = PROC[p], canvas = el('canvas', { 'aria-hidden': 'true', width: 72, height: 30 });
+  const q = PROC[p], canvas = el('canvas', { 'aria-hidden': 'true', width: 64, height: 30 });
   const state = p ? (q.ended ? (q.signal !== undefined ? t('signal', q.signal) : t('exitCode', q.exit)) : t('running')) : '';
   const b = el('button', { type: 'button', 'data-p': p, 'aria-pressed': String(S.proc === p), on: { click: () => set({ proc: p, zoom: 0, path: S.path && p && S.path[0] && S.path[0] !== p ? null : S.path }) } },
     el('span', { class: 'n' }, p ? name(q.name || '?', 60) : t('all')),
     canvas,
-    el('span', { class: 'm' }, p ? `${t('pid')} ${q.pid} · ${t('peak')} ${size(q.peak)}` + (q.ended ? ' · ' + state : '') : `${PROC.length - 1} · ${t('peak')} ${size(SUM.peak)}`));
+    el('span', { class: 'm' }, p ? `${q.pid} · ${size(q.peak)}` + (q.ended && q.exit !== 0 ? ' · ' + state : '') : `${PROC.length - 1} · ${size(SUM.peak)}`));
   if (p) b.style.paddingLeft = 8 + Math.min(q.depth, 8) * 13 + 'px';
   b.title = p ? safe(q.cmdline || q.exe || '', 400) : '';
   return [b, canvas];
@@ -75,7 +75,7 @@ on('lang theme', drawTop);
 const COLUMNS = [
   ['phase', r => r.text, null], ['calls', r => r.calls, r => count(r.calls)], ['time', r => r.time, r => time(r.time)], ['delta', r => r.delta, null], ['own', r => r.own, r => mib(r.own)],
   ['anon', r => r.kinds[0], r => mib(r.kinds[0])], ['file', r => r.kinds[1], r => mib(r.kinds[1])], ['shmem', r => r.kinds[2], r => mib(r.kinds[2])], ['gained', r => r.gained, r => mib(r.gained)], ['released', r => r.released, r => mib(r.released)],
-  ['reused', r => r.reused, r => mib(r.reused)], ['peak', r => r.peak, r => mib(r.peak)], ['helper', r => r.helper, r => mib(r.helper)], ['minor', r => r.minor, r => count(r.minor)], ['major', r => r.major, r => count(r.major)]
+  ['reused', r => r.reused, r => mib(r.reused)], ['peak', r => r.peak, r => mib(r.peak)], ['helper', r => r.helper, r => mib(r.helper)], ['faults', r => r.minor === undefined ? undefined : r.minor + r.major, r => count(r.minor) + (r.major ? ' + ' + count(r.major) : '')]
 ];
 const order = { by: null, up: false };
 const openRows = new Set();
@@ -87,9 +87,11 @@ const phaseTree = p => {
     const row = Object.assign({}, f, { key: p + '/' + f.path, p, kids: [], text: pathLabel(f.path) });
     by.set(f.path, row);
     (by.get(D.paths[f.path][0]) || by.get(0)).kids.push(row);
-    f.maps.forEach((m, i) => { if (Math.abs(m[2]) >= 65536) row.kids.push({ key: row.key + '/m' + i, sub: true, text: m[0], mapKind: m[1], delta: m[2], kids: [] }); });
   }
-  for (const row of by.values()) if (row.kids) row.kids.sort((a, b) => !!a.sub - !!b.sub);
+  for (const f of PROC[p].phases) { /* below the phases nested in it: what its pages belong to */
+    const row = by.get(f.path), kids = f.maps.filter(m => m[2]).map((m, i) => ({ key: row.key + '/m' + i, sub: true, text: m[0], mapKind: m[1], delta: m[2], kids: [] }));
+    if (kids.length) row.kids.push({ key: row.key + '/m', sub: true, text: t('byMapping'), delta: d3.sum(kids, k => k.delta), kids });
+  }
   const out = PROC[p].outside;
   if (out.length) {
     const row = { key: p + '/o', p, path: 0, out: true, text: t('outside'), delta: PROC[p].outside_net, own: PROC[p].outside_net, gained: d3.sum(out, o => o.gained), released: d3.sum(out, o => o.released), kinds: [0, 1, 2].map(k => d3.sum(out, o => o.kinds[k])), kids: [] };
@@ -153,8 +155,8 @@ const drawPhases = () => {
   (function biggest(list) { for (const r of list) { max = Math.max(max, Math.abs(r.delta || 0)); biggest(r.kids); } })(rows);
   if (!drawPhases.begun) { /* what a reader looks for first: open */
     drawPhases.begun = true;
-    for (let p = 1; p < PROC.length; p++) for (const f of PROC[p].phases) if (pathDepth[f.path] < 3) openRows.add(p + '/' + f.path);
-    if (PROC.length <= 24) for (let p = 1; p < PROC.length; p++) openRows.add('p' + p);
+    for (let p = 1; p < PROC.length; p++) for (const f of PROC[p].phases) if (pathDepth[f.path] < 3 && PROC[p].phases.some(g => D.paths[g.path][0] === f.path)) openRows.add(p + '/' + f.path);
+    if (PROC.filter(q => q && q.phases.length).length <= 6) for (let p = 1; p < PROC.length; p++) openRows.add('p' + p);
   }
   (function walk(list, depth) {
     for (const row of sorted(list)) {

@@ -69,13 +69,13 @@ const nodeName = d => {
   if (f <= -2) { const r = -2 - f; return r === 1 ? t('noStack') : t('c' + (r - 2)); }
   return f === -1 ? '(' + t('folded') + ')' : X.texts[X.function[f]];
 };
-const nodeWhere = d => { const f = tree.frame[d]; return f >= 0 ? X.texts[X.file[f]] + (X.line[f] ? ':' + X.line[f] : '') : ''; };
-const shortWhere = d => {
-  const f = tree.frame[d];
-  if (f < 0) return '';
-  const parts = X.texts[X.file[f]].split('/');
-  return parts.slice(-2).join('/') + (X.line[f] ? ':' + X.line[f] : '');
+/* The body of a module is named by its file. */
+const nodeLabel = d => {
+  const s = nodeName(d);
+  return s === '<module>' && tree.frame[d] >= 0 ? '<module> ' + shortFile(d) : s;
 };
+const nodeWhere = d => { const f = tree.frame[d]; return f >= 0 ? X.texts[X.file[f]] + (X.line[f] ? ':' + X.line[f] : '') : ''; };
+const shortFile = d => { const parts = X.texts[X.file[tree.frame[d]]].split('/'); return parts.slice(/^__(init|main)__\.py$/.test(parts[parts.length - 1]) ? -2 : -1).join('/'); };
 const mapText = m => m && X.maps[m] ? (X.maps[m][0].split('/').pop() || X.maps[m][0]) + ' (' + mapKindName(X.maps[m][1]) + ')' : t('noMap');
 /* Package of a file: what colours mean. */
 const packageOf = f => {
@@ -148,7 +148,7 @@ const paint = () => {
       c.rect(b.x, b.y * ROW, b.w - 3, ROW);
       c.clip();
       c.fillStyle = b.m >= 0 ? soft : ink;
-      const text = safe(b.m >= 0 ? mapText(b.m) : nodeName(b.d), 120);
+      const text = safe(b.m >= 0 ? mapText(b.m) : nodeLabel(b.d), 120);
       c.fillText(text, b.x + 5, b.y * ROW + ROW / 2);
       const room = b.w - 16 - c.measureText(text).width, value = size(b.m >= 0 ? leafValue(b) : cut.total[b.d]);
       if (room > c.measureText(value).width + 6) { c.fillStyle = soft; c.fillText(value, b.x + 13 + c.measureText(text).width, b.y * ROW + ROW / 2); }
@@ -169,7 +169,7 @@ const drawDetail = () => {
     el('h3', null, name(nodeName(d), 160)), el('p', { class: 'path' }, name(nodeWhere(d), 300)),
     el('dl', null, ...rows.flatMap(r => [el('dt', null, r[0]), el('dd', null, r[1] + (r[2] ? '  ·  ' + r[2] : ''))])),
     ...(cut.leaf.get(d) || []).sort((a, b) => b[1] - a[1]).slice(0, 4).map(([m, v]) => el('div', { class: 'path' }, name(mapText(m), 90), ' ' + size(v))),
-    el('dl', null, ...kids.flatMap(k => [el('dt', null, name(nodeName(k), 60)), el('dd', null, size(cut.total[k]))])));
+    el('dl', null, ...kids.flatMap(k => [el('dt', null, name(nodeLabel(k), 60)), el('dd', null, size(cut.total[k]))])));
 };
 
 const chip = (text, clear) => el('span', { class: 'chip' + (clear ? '' : ' fixed') }, el('span', null, text), clear ? el('button', { type: 'button', 'aria-label': t('clear') + ': ' + text, on: { click: clear } }, '×') : null);
@@ -177,7 +177,7 @@ const drawScope = () => {
   const chips = [S.proc ? chip(t('scopeProc', safe(procName(S.proc), 60) + ' ' + PROC[S.proc].pid), () => set({ proc: 0, path: null, zoom: 0 })) : chip(t('scopeAllProcs'))];
   if (S.path) chips.push(chip(S.path[1] ? t('scopePhase', safe(pathLabel(S.path[1]), 80)) : t('noPhase'), () => set({ path: null, zoom: 0 })));
   if (S.span) chips.push(chip(t('scopeTime', at(S.span[0]), at(S.span[1])), () => set({ span: null })));
-  if (S.zoom && tree) chips.push(chip(t('scopeZoom', safe(nodeName(S.zoom), 60)), () => set({ zoom: 0 })));
+  if (S.zoom && tree) chips.push(chip(t('scopeZoom', safe(nodeLabel(S.zoom), 60)), () => set({ zoom: 0 })));
   if (cut) chips.push(el('span', { class: 'note', id: 'scope-sum' }, `${t('gained')} ${size(cut.gained)} · ${t('released')} ${size(cut.released)} · ${t('held')} ${size(cut.gained - cut.released, true)}`));
   if (packages) for (const [p, i] of packages) chips.push(el('span', { class: 'note' }, swatch(HUES[dark() ? 'dark' : 'light'][i]), ' ', name(p, 24)));
   $('scope').replaceChildren(...chips);

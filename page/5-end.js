@@ -23,7 +23,7 @@ const drawFamily = () => {
   for (let p = 1; p < PROC.length; p++) for (const [map, kind, bytes] of PROC[p].opening) if (kind !== 1 && map[0] !== '<' && map[0] !== '[') put(map, kind, p, bytes);
   const rows = [];
   for (const h of held.values()) {
-    const sizes = [...h.by].filter(([p, v]) => v > 0 && !PROC[p].ended).map(e => e[1]);
+    const sizes = [...h.by].filter(([p, v]) => v > 0 && rssAt(p, SUM.when)).map(e => e[1]);
     if (sizes.length > 1) rows.push({ map: h.map, kind: h.kind, n: sizes.length, sum: d3.sum(sizes), max: d3.max(sizes) });
   }
   rows.sort((a, b) => b.sum - a.sum);

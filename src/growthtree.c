@@ -210,8 +210,8 @@ static void rt_growthtree_coarsen(struct rt_growthtree *tree)
 	rt_growthfold_merge(tree);
 }
 
-/* Until both limits are kept. Each round folds twice as much, and from some size on also joins slices of time; in the end one cell a process, phase, mapping and kind
- * is left, and then the mapping goes, too. */
+/* Until the limits are kept. Each round folds twice as much. What is more than 1/512 of all is not folded before time is cut into longer slices, nor what is more than an
+ * eighth before mappings are given up. */
 static void rt_growthtree_shrink(struct rt_growthtree *tree, size_t max_stacks, size_t max_nodes, size_t max_cells)
 {
 	int64_t below = tree->folded_below ? tree->folded_below : RT_LEAST_FOLD;
@@ -219,11 +219,12 @@ static void rt_growthtree_shrink(struct rt_growthtree *tree, size_t max_stacks, 
 	for (int round = 0; round < 62; round++) {
 		if (tree->n_cells <= max_cells && tree->n_nodes <= max_nodes && rt_growthtree_stacks(tree) <= max_stacks)
 			return;
-		if (round >= 12 && tree->n_cells > max_cells && tree->slice_ns < 1ull << 62)
+		while (tree->n_cells > max_cells && below > tree->moved / 512 && tree->slice_ns < 1ull << 62)
 			rt_growthtree_coarsen(tree);
-		if (round == 48)
+		if (tree->n_cells > max_cells && below > tree->moved / 8) {
 			for (size_t i = 0; i < tree->n_cells; i++)
 				tree->cell[i].key.map = 0;
+		}
 		if (!rt_growthfold(tree, below)) {
 			tree->failed = true;
 			return;
@@ -248,6 +249,7 @@ void rt_growthtree_add(struct rt_growthtree *tree, struct rt_growth_key key, uin
 		tree->no_room_released += released;
 		return;
 	}
+	tree->moved += gained + released;
 	slot = rt_index_find(tree, &tree->cells, &key, sizeof(key));
 	if (!*slot) {
 		tree->cell[tree->n_cells++] = (struct rt_growth_cell){.key = key};

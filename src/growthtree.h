@@ -66,6 +66,7 @@ struct rt_growthtree {
 	struct { uint32_t id, node; } *known; /* the core's numbers, hashed; id 0: free */
 	size_t n_known, cap_known;
 	uint64_t first_ns, slice_ns;
+	int64_t moved; /* all that was added, gained and released */
 	int64_t folded_below;		/* what less than this moved in was folded; 0: nothing was */
 	uint64_t folded_nodes;
 	int64_t no_room_gained, no_room_released; /* what there was no memory for */
