@@ -2,7 +2,7 @@
 /* RSS over time with phases below it, and the strip that shows the whole run. */
 const M = { left: 66, right: 24, top: 8 };
 const CHART_H = 250, LANE = 19, STRIP_H = 34;
-let cursor = null, view = null;
+let cursor = null, view = null, moving = false;
 const win = () => S.span || [0, END];
 
 /* Series to stack: [label, color, function of a moment's index or time]. */
@@ -141,18 +141,26 @@ const drawChart = () => {
 
   /* the strip: all of the run, the window on it */
   const sTop = laneTop + laneH + 6, sx = d3.scaleLinear().domain([0, END]).range([M.left, W - M.right]), strip = svg.append('g');
+  const thin = list => { /* the highest of each pixel is enough */
+    if (list.length < 2 * width) return list;
+    const out = [];
+    for (const d of list) { const l = out[out.length - 1]; if (l && sx(d[0]) - sx(l[0]) < 0.5) l[1] = Math.max(l[1], d[1]); else out.push([d[0], d[1]]); }
+    return out;
+  };
   const sAll = S.proc ? PROC[S.proc].rss.t.map((us, i) => [us, PROC[S.proc].rss.top[i]]) : SUM.t.map((us, i) => [us, SUM.v[i]]);
   if (sAll.length && (!S.proc || !PROC[S.proc].ended)) sAll.push([END, sAll[sAll.length - 1][1]]);
   const sy = d3.scaleLinear().domain([0, d3.max(sAll, d => d[1]) || 1]).range([sTop + STRIP_H, sTop + 2]);
   strip.append('rect').attr('x', M.left).attr('y', sTop).attr('width', width).attr('height', STRIP_H).attr('fill', css('--faint')).attr('rx', 4);
-  strip.append('path').attr('fill', css('--rest')).attr('opacity', 0.7).attr('d', d3.area().x(d => sx(d[0])).y0(sTop + STRIP_H).y1(d => sy(d[1])).curve(d3.curveStepAfter)(sAll));
+  strip.append('path').attr('fill', css('--rest')).attr('opacity', 0.7).attr('d', d3.area().x(d => sx(d[0])).y0(sTop + STRIP_H).y1(d => sy(d[1])).curve(d3.curveStepAfter)(thin(sAll)));
   const sBrush = d3.brushX().extent([[M.left, sTop], [W - M.right, sTop + STRIP_H]]).on('end', () => {
-    if (!d3.event.sourceEvent) return;
+    if (!d3.event.sourceEvent || moving) return; /* moved by us */
     const s = d3.event.selection;
     if (s) zoomTo(sx.invert(s[0]), sx.invert(s[1])); else set({ span: null });
   });
   const sLayer = strip.append('g').attr('class', 'strip').call(sBrush);
+  moving = true; /* a brush that is moved inside another one's event has a source, too */
   if (S.span) sLayer.call(sBrush.move, [sx(a), sx(b)]);
+  moving = false;
   svg.attr('height', sTop + STRIP_H + 4).attr('viewBox', `0 0 ${W} ${sTop + STRIP_H + 4}`);
 
   const show = us => { cursor = us; cross.style('display', null).attr('x1', x(us)).attr('x2', x(us)); };

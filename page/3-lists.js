@@ -17,6 +17,7 @@ const sparkline = (canvas, p) => {
   for (let i = 1; i < ts.length; i++) {
     const nx = x(ts[i]);
     if (nx - lastX < 0.5 && i < ts.length - 1) { top = Math.max(top, v[i]); continue; }
+    c.lineTo(x(ts[i - 1]), y(v[i - 1]));
     c.lineTo(nx, y(v[i - 1]));
     c.lineTo(nx, y(Math.max(v[i], nx - lastX < 0.5 ? top : 0)));
     lastX = nx;
