@@ -33,7 +33,7 @@ LIBS     := -lbpf -lelf -lz -lyaml -ljansson
 
 # The pure core knows neither libbpf nor /proc; the edges do.
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
-EDGES    += wholefile entrywatch kfeat hostinfo precheck doctor doctarget
+EDGES    += wholefile terminal entrywatch kfeat hostinfo precheck doctor doctarget
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -103,6 +103,7 @@ $(B)/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(B)/libramtrack.a | $(B)
 install: all
 	install -D -m 755 $(B)/ramtrack-bpf $(DESTDIR)$(PREFIX)/bin/ramtrack-bpf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/profiles profiles/*.yaml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ramtrack-bpf/schema docs/schema/*.json
 	install -D -m 644 doc/ramtrack-bpf.1 $(DESTDIR)$(PREFIX)/share/man/man1/ramtrack-bpf.1
 
 clean:
@@ -112,7 +113,8 @@ clean:
 
 DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev gcc g++ libc6-dev pkg-config python3
 DEPS     += node-d3-axis node-d3-brush node-d3-scale node-d3-selection node-d3-shape
-TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-dev python3-venv util-linux procps chromium-headless-shell
+TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-jsonschema python3-dev python3-venv util-linux procps
+BROWSER  := chromium-headless-shell
 VMDEPS   := qemu-system-x86 busybox-static cpio xz-utils zstd
 
 deps:
@@ -120,6 +122,7 @@ deps:
 
 test-deps:
 	@tools/install-deps.sh $(TESTDEPS)
+	@tools/install-deps.sh $(BROWSER) || echo "make: without a browser the tests of --html's page are skipped"
 
 # ---- tests ----
 

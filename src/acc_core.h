@@ -39,6 +39,7 @@ struct rt_account {
 	struct rt_order order;
 	struct rt_procs procs;
 	struct rt_mappings mappings;
+	struct rt_sum_frames frames; /* if config.want_stacks */
 	/* image -> pid, from the moment its record arrives: sources are read before it is applied */
 	struct rt_map pids;
 	struct rt_text *word[RT_WORDS];

@@ -157,6 +157,7 @@ static void rt_life_first_exec(struct rt_account *account, struct rt_process *pr
 {
 	rt_proc_baseline(proc, pages, ts_ns);
 	rt_outside_free(&proc->outside, &account->texts);
+	rt_stacksum_drop_outside(&proc->stacks, &account->frames);
 	memset(proc->cause, 0, sizeof(proc->cause));
 	proc->ambiguous = proc->by_creator = proc->by_only = 0;
 }

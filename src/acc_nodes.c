@@ -9,6 +9,7 @@
 
 struct rt_node_chunk {
 	uint32_t used;
+	uint32_t *note; /* RT_NODE_CHUNK of them; NULL: none wanted so far */
 	struct rt_node node[RT_NODE_CHUNK];
 };
 
@@ -50,6 +51,25 @@ struct rt_node *rt_nodes_find(struct rt_nodes *nodes, uint32_t id)
 		return NULL;
 	nodes->root_node = (struct rt_node){ .tag = 1 };
 	return &nodes->root_node;
+}
+
+uint32_t *rt_nodes_note(struct rt_nodes *nodes, uint32_t id)
+{
+	struct rt_node_chunk **place = rt_nodes_place(nodes, id), *chunk = place ? *place : NULL;
+
+	if (!nodes->want_notes || !chunk || !chunk->node[id % RT_NODE_CHUNK].tag)
+		return NULL;
+	if (!chunk->note)
+		chunk->note = calloc(RT_NODE_CHUNK, sizeof(*chunk->note));
+	return chunk->note ? &chunk->note[id % RT_NODE_CHUNK] : NULL;
+}
+
+static void rt_nodes_free_chunk(struct rt_node_chunk *chunk)
+{
+	if (!chunk)
+		return;
+	free(chunk->note);
+	free(chunk);
 }
 
 int rt_nodes_add(struct rt_nodes *nodes, uint32_t id, uint32_t parent, uint32_t code, uint32_t instr, uint32_t path)
@@ -123,7 +143,7 @@ static void rt_nodes_forget_chunk(struct rt_nodes *nodes, struct rt_node_chunk *
 		nodes->count--;
 	}
 	if (!chunk->used) {
-		free(chunk);
+		rt_nodes_free_chunk(chunk);
 		*place = NULL;
 		nodes->chunks--;
 	}
@@ -171,7 +191,7 @@ void rt_nodes_free(struct rt_nodes *nodes)
 		struct rt_node_chunk **middle = nodes->top[top];
 
 		for (uint32_t i = 0; middle && i < RT_NODE_MIDDLE; i++)
-			free(middle[i]);
+			rt_nodes_free_chunk(middle[i]);
 		free(middle);
 	}
 	free(nodes->root);

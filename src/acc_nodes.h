@@ -35,6 +35,7 @@ struct rt_node_chunk;
 struct rt_nodes {
 	struct rt_node_chunk **top[1024]; /* [id >> 22][id >> 12 & 1023] */
 	size_t chunks, count;
+	bool want_notes; /* see rt_nodes_note */
 	uint32_t *root; /* roots that outlived their chunk, ascending */
 	size_t n_roots, cap_roots;
 	struct rt_node root_node; /* what a lookup of one of them finds */
@@ -48,6 +49,10 @@ static inline uint32_t rt_node_path(const struct rt_node *node)
 
 /* The node, or NULL. Valid until the next call that adds or forgets. */
 struct rt_node *rt_nodes_find(struct rt_nodes *nodes, uint32_t id);
+
+/* A number that is kept with the node, 0 at first, for who wants to know one by its content; goes with the node. NULL: a root that outlived its chunk, no such
+ * node, or no memory. Only where want_notes was set before the first node. */
+uint32_t *rt_nodes_note(struct rt_nodes *nodes, uint32_t id);
 
 /* Adds a node that is not there yet. Returns 0, -EINVAL (id 0, or not above its parent), -EEXIST, -ENOSPC or
  * -ENOMEM. */

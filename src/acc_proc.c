@@ -130,6 +130,7 @@ static void rt_proc_free(struct rt_procs *procs, struct rt_process *proc)
 	rt_text_put(procs->texts, proc->cmdline);
 	rt_text_put(procs->texts, proc->python);
 	rt_outside_free(&proc->outside, procs->texts);
+	rt_stacksum_free(&proc->stacks, procs->frames);
 	rt_rows_free(&proc->rows);
 	for (uint32_t i = 0; i < proc->n_held; i++)
 		rt_text_put(procs->texts, proc->held[i].name);
@@ -164,6 +165,17 @@ static struct rt_process *rt_proc_merged(struct rt_procs *procs, struct rt_text 
 	return into;
 }
 
+/* After the rows of phases: they have other numbers there. */
+static void rt_proc_merge_stacks(struct rt_procs *procs, struct rt_process *into, const struct rt_process *from)
+{
+	for (uint32_t i = 0; i < from->stacks.n; i++) {
+		struct rt_sum_row row = from->stacks.row[i];
+
+		row.phase = rt_rows_like(&into->rows, &from->rows, row.phase);
+		rt_stacksum_charge(&into->stacks, procs->frames, &row);
+	}
+}
+
 static void rt_proc_merge(struct rt_procs *procs, struct rt_process *proc)
 {
 	struct rt_process *into = rt_proc_merged(procs, proc->name), *child;
@@ -188,6 +200,7 @@ static void rt_proc_merge(struct rt_procs *procs, struct rt_process *proc)
 	into->has_phase |= proc->has_phase;
 	rt_rows_add(&into->rows, &proc->rows);
 	rt_outside_add(&into->outside, &proc->outside);
+	rt_proc_merge_stacks(procs, into, proc);
 	while ((child = proc->first_child)) {
 		rt_proc_orphan(child);
 		rt_proc_adopt(proc->parent, child);

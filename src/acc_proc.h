@@ -19,6 +19,7 @@
 #include "acc_text.h"
 #include "rt_abi.h"
 #include "sink.h"
+#include "stacksum.h"
 
 #define RT_ALIVE_MAX 4096u    /* processes at a time */
 #define RT_ENDED_MAX 4096u    /* ended processes listed one by one; then they are added up by name */
@@ -101,6 +102,7 @@ struct rt_process {
 	uint32_t *calls; /* per phase of the profile; made with the first span */
 	struct rt_rows rows;
 	struct rt_outside outside;
+	struct rt_stacksum stacks;
 	int64_t ambiguous, by_creator, by_only, cause[RT_CAUSES];
 	int64_t unaccounted;
 	struct rt_held *held; /* RT_HELD_MAX; NULL: not known */
@@ -110,6 +112,7 @@ struct rt_process {
 
 struct rt_procs {
 	struct rt_texts *texts;
+	struct rt_sum_frames *frames;
 	struct rt_map images, threads;
 	struct rt_process *oldest, *newest;
 	struct rt_image *ended[RT_IMAGES_ENDED]; /* ring */

@@ -114,6 +114,27 @@ int rt_rows_add(struct rt_rows *rows, const struct rt_rows *from)
 	return err;
 }
 
+static uint32_t rt_rows_find(const struct rt_rows *rows, uint32_t parent, uint16_t phase)
+{
+	uint32_t id = parent < rows->n ? rows->row[parent].first_child : 0;
+
+	while (id && rows->row[id].phase != phase)
+		id = rows->row[id].next;
+	return id;
+}
+
+uint32_t rt_rows_like(const struct rt_rows *rows, const struct rt_rows *from, uint32_t row)
+{
+	uint16_t path[RT_ROWS_MAX];
+	uint32_t depth = 0, at = 0, next;
+
+	for (; row && depth < RT_ROWS_MAX; row = from->row[row].parent)
+		path[depth++] = from->row[row].phase;
+	while (depth && (next = rt_rows_find(rows, at, path[--depth])))
+		at = next;
+	return at;
+}
+
 uint32_t rt_rows_next(const struct rt_rows *rows, uint32_t row)
 {
 	if (row >= rows->n)

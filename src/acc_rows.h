@@ -47,6 +47,9 @@ void rt_tally_add(struct rt_tally *sum, const struct rt_tally *tally);
 /* Adds all rows of `from`. Returns 0, or -ENOSPC if some did not fit. */
 int rt_rows_add(struct rt_rows *rows, const struct rt_rows *from);
 
+/* The row of the same path in `rows`, or of as much of it as there is. `row` is one of `from`. */
+uint32_t rt_rows_like(const struct rt_rows *rows, const struct rt_rows *from, uint32_t row);
+
 /* The row after this one in nesting order (parents first), 0 at the end; begins after 0. */
 uint32_t rt_rows_next(const struct rt_rows *rows, uint32_t row);
 

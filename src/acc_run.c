@@ -271,6 +271,46 @@ static void rt_change_charge(struct rt_account *account, const struct rt_change 
 			  charge->released);
 }
 
+/* Where the pages moved, as a place in the trie of sums: a stack, or a word for what has none. */
+static uint32_t rt_change_frame(struct rt_account *account, const struct rt_change *change)
+{
+	static const char *const cause[RT_CAUSES] = {[RT_CAUSE_RECLAIM] = "<reclaim>", [RT_CAUSE_KHUGEPAGED] = "<khugepaged>", [RT_CAUSE_REMOTE] = "<remote>"};
+	const struct rt_rec_run *run = change->run;
+	struct rt_text *word;
+	uint32_t frame;
+
+	if (run->cause == RT_CAUSE_SELF) {
+		if (change->look == RT_LOOK_STACK)
+			return rt_stacks_sum_frame(&account->stacks, &account->frames, run->node);
+		return rt_sum_frame(&account->frames, RT_SUM_ROOT, rt_change_module(account, change), NULL, 0);
+	}
+	word = rt_text_get(&account->texts, cause[run->cause], strlen(cause[run->cause]));
+	frame = word ? rt_sum_frame(&account->frames, RT_SUM_ROOT, word, NULL, 0) : RT_SUM_OTHERS;
+	rt_text_put(&account->texts, word);
+	return frame;
+}
+
+/* Adds the change to its stack's sum, under the phase that was charged. */
+static void rt_change_sum(struct rt_account *account, const struct rt_change *change, const struct rt_owner *owner)
+{
+	const struct rt_charge *charge = &change->charge;
+	struct rt_sum_row row = { .mapping = charge->mapping };
+
+	if (!account->config.want_stacks || (!charge->gained && !charge->released))
+		return;
+	for (int k = 0; k < RT_KINDS; k++) {
+		row.gained[k] = change->run->gained[k];
+		row.released[k] = row.gained[k] - charge->delta[k];
+		if (row.released[k] < 0) /* no sane run; its net is what counts */
+			row.gained[k] = charge->delta[k], row.released[k] = 0;
+	}
+	for (size_t depth = owner->depth; depth && !row.phase; depth--)
+		row.phase = owner->thread->span[depth - 1]->row;
+	row.frame = rt_change_frame(account, change);
+	if (rt_stacksum_charge(&change->proc->stacks, &account->frames, &row))
+		account->lost_stacks++;
+}
+
 static void rt_change_tell_stack(struct rt_account *account, uint32_t id)
 {
 	struct rt_node *node = rt_nodes_find(&account->stacks.nodes, id);
@@ -379,6 +419,7 @@ static void rt_change_total(struct rt_change *change)
 /* A run of an image that is over: it still counts, but no edge and no total of now can follow from it. */
 static void rt_change_posthumous(struct rt_account *account, struct rt_change *change)
 {
+	const struct rt_owner nobody = { .whose = RT_WHOSE_NOBODY };
 	struct rt_process *proc = change->proc;
 
 	if (change->image->ended && proc->checked)
@@ -386,9 +427,11 @@ static void rt_change_posthumous(struct rt_account *account, struct rt_change *c
 	change->look = RT_LOOK_BLIND;
 	if (change->run->cause != RT_CAUSE_SELF) {
 		proc->cause[change->run->cause] += change->net;
+		rt_change_sum(account, change, &nobody);
 		return;
 	}
 	rt_change_look(account, change);
+	rt_change_sum(account, change, &nobody);
 	rt_outside_charge(&proc->outside, rt_change_module(account, change), change->charge.delta,
 			  change->charge.gained, change->charge.released);
 }
@@ -425,6 +468,7 @@ void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run)
 	} else {
 		change.proc->cause[run->cause] += change.net;
 	}
+	rt_change_sum(account, &change, &owner);
 	rt_change_total(&change);
 	rt_change_tell_rss(account, &change);
 	rt_change_growth(account, &change, &owner);

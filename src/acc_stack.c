@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 #include "acc_stack.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "acc_map.h"
+#include "units.h"
 
 #define RT_RESOLVE_MAX 1024 /* ancestors */
+
+#define RT_STACK_GAP "<frames left out>"
+#define RT_STACK_UNKNOWN "<unknown>"
 
 int rt_stacks_init(struct rt_stacks *stacks, struct rt_texts *texts, const struct rt_profile *profile, bool want_lines)
 {
@@ -20,6 +23,10 @@ int rt_stacks_init(struct rt_stacks *stacks, struct rt_texts *texts, const struc
 	stacks->codes.want_tables = want_lines;
 	stacks->frame = want_lines ? calloc(RT_STACK_FRAMES, sizeof(*stacks->frame)) : NULL;
 	if (want_lines && !stacks->frame)
+		return -ENOMEM;
+	stacks->gap = rt_text_get(texts, RT_STACK_GAP, strlen(RT_STACK_GAP));
+	stacks->unknown = rt_text_get(texts, RT_STACK_UNKNOWN, strlen(RT_STACK_UNKNOWN));
+	if (!stacks->gap || !stacks->unknown)
 		return -ENOMEM;
 	return rt_matcher_init(&stacks->matcher);
 }
@@ -189,28 +196,6 @@ uint32_t rt_stacks_part_path(struct rt_stacks *stacks, const struct rt_stack_par
 	return inner == path ? RT_PATH_UNKNOWN : inner;
 }
 
-static const char *rt_module_tail(const char *file)
-{
-	static const char *const roots[] = { "/site-packages/", "/dist-packages/" };
-	const char *tail = NULL, *at;
-
-	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
-		for (at = file; (at = strstr(at, roots[i])); at++) {
-			if (!tail || at + strlen(roots[i]) > tail)
-				tail = at + strlen(roots[i]);
-		}
-	}
-	for (at = file; !tail && (at = strstr(at, "/lib/python")); at++) {
-		const char *end = at + strlen("/lib/python");
-
-		while (isdigit((unsigned char)*end) || *end == '.')
-			end++;
-		if (*end == '/' && end > at + strlen("/lib/python"))
-			tail = end + 1;
-	}
-	return tail;
-}
-
 /* Dotted name of the module that a file is, as `import` would name it; a file outside the import roots is itself. */
 static struct rt_text *rt_module_of(struct rt_texts *texts, struct rt_text *file)
 {
@@ -220,8 +205,8 @@ static struct rt_text *rt_module_of(struct rt_texts *texts, struct rt_text *file
 
 	if (file->module)
 		return file->module;
-	tail = rt_module_tail(file->s);
-	if (!tail || !*tail || !(name = strdup(tail))) {
+	tail = rt_source_tail(file->s);
+	if (tail == file->s || !*tail || !(name = strdup(tail))) {
 		file->module = file;
 		return file;
 	}
@@ -278,7 +263,7 @@ static bool rt_stacks_frame(const struct rt_stacks *stacks, const struct rt_node
 		return true;
 	}
 	*frame = (struct rt_frame_view){
-		.function = node->code == RT_CODE_GAP ? "<frames left out>" : "<unknown>",
+		.function = node->code == RT_CODE_GAP ? RT_STACK_GAP : RT_STACK_UNKNOWN,
 		.file = "",
 	};
 	return node->code != RT_CODE_ROOT;
@@ -323,6 +308,44 @@ bool rt_stacks_node_frame(struct rt_stacks *stacks, uint32_t node, uint32_t *par
 		return false;
 	*parent = at->parent;
 	return rt_stacks_frame(stacks, at, frame);
+}
+
+static uint32_t rt_stacks_sum_step(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t parent, const struct rt_node *at)
+{
+	const struct rt_code *code = rt_codes_find(&stacks->codes, at->code);
+
+	if (code)
+		return rt_sum_frame(frames, parent, code->qualname, code->file, rt_code_line(code, at->instr));
+	if (at->code == RT_CODE_ROOT)
+		return parent;
+	return rt_sum_frame(frames, parent, at->code == RT_CODE_GAP ? stacks->gap : stacks->unknown, NULL, 0);
+}
+
+/* A node's number in the trie of sums is noted with it (+ 1), so that each node is worked out once. */
+uint32_t rt_stacks_sum_frame(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t node)
+{
+	uint32_t inside[RT_STACK_FRAMES], n = 0, frame = RT_SUM_ROOT, *note;
+
+	while (node && n < RT_STACK_FRAMES) {
+		const struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
+
+		note = rt_nodes_note(&stacks->nodes, node);
+		if (note && *note) {
+			frame = *note - 1;
+			break;
+		}
+		if (!at)
+			break;
+		inside[n++] = node;
+		node = at->parent;
+	}
+	while (n--) {
+		frame = rt_stacks_sum_step(stacks, frames, frame, rt_nodes_find(&stacks->nodes, inside[n]));
+		note = rt_nodes_note(&stacks->nodes, inside[n]);
+		if (note && frame != RT_SUM_OTHERS)
+			*note = frame + 1;
+	}
+	return frame;
 }
 
 static void rt_stacks_mark(void *ctx, const struct rt_node *node)

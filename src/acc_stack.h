@@ -11,6 +11,7 @@
 #include "acc_code.h"
 #include "acc_nodes.h"
 #include "phase.h"
+#include "stacksum.h"
 
 #define RT_STACK_FRAMES 1024u /* told of one stack */
 
@@ -20,6 +21,7 @@ struct rt_stacks {
 	struct rt_codes codes;
 	struct rt_nodes nodes;
 	struct rt_paths paths;
+	struct rt_text *gap, *unknown; /* frames without a code object */
 	uint64_t lost; /* nodes whose code object never came */
 	struct rt_frame_view *frame; /* scratch, RT_STACK_FRAMES of them */
 };
@@ -64,6 +66,9 @@ size_t rt_stacks_untold(struct rt_stacks *stacks, uint32_t node, uint32_t ids[RT
 
 /* A node's frame and its caller's node. False: there is no such node, or it is a root, which stands for no frame. */
 bool rt_stacks_node_frame(struct rt_stacks *stacks, uint32_t node, uint32_t *parent, struct rt_frame_view *frame);
+
+/* The same stack in the trie of sums (stacksum.h). Frames whose code object is not known are "<unknown>". */
+uint32_t rt_stacks_sum_frame(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t node);
 
 /* Frees nodes and code objects with smaller numbers. Paths in use besides those of nodes must be marked before. */
 void rt_stacks_forget(struct rt_stacks *stacks, uint32_t node, uint32_t code);

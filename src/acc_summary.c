@@ -184,6 +184,63 @@ static void rt_summary_opening(struct rt_account *account, struct rt_process *pr
 	}
 }
 
+/* Which of the summary's phases each row of the process's table is: index + 1, 0: none. Rows of calls that never ended are the one's that they are in. */
+static uint32_t *rt_summary_row_index(const struct rt_process *proc, size_t n_phases)
+{
+	const struct rt_rows *rows = &proc->rows;
+	uint32_t *index = calloc(rows->n + 1, sizeof(*index)), n = 0;
+
+	for (uint32_t row = index && n_phases ? rt_rows_next(rows, 0) : 0; row; row = rt_rows_next(rows, row))
+		index[row] = rows->row[row].tally.calls ? ++n : index[rows->row[row].parent];
+	return index;
+}
+
+static void rt_summary_stacks(struct rt_account *account, const struct rt_process *proc, struct rt_proc_summary *out)
+{
+	const struct rt_stacksum *sum = &proc->stacks;
+	struct rt_stack_row *view = sum->n ? rt_summary_alloc(account, sum->n, sizeof(*view)) : NULL;
+	uint32_t *index = view ? rt_summary_row_index(proc, out->n_phases) : NULL;
+
+	if (!index)
+		return;
+	for (uint32_t i = 0; i < sum->n; i++) {
+		const struct rt_sum_row *row = &sum->row[i];
+
+		view[i] = (struct rt_stack_row){
+			.frame = row->frame,
+			.phase = row->phase < proc->rows.n ? index[row->phase] : 0,
+			.mapping = row->mapping ? row->mapping->name->s : NULL,
+			.mapping_kind = row->mapping ? row->mapping->kind : RT_MAP_UNKNOWN,
+			.gained = rt_account_sizes(account, row->gained),
+			.released = rt_account_sizes(account, row->released),
+		};
+	}
+	free(index);
+	out->stacks = view;
+	out->n_stacks = sum->n;
+}
+
+static void rt_summary_frames(struct rt_account *account)
+{
+	const struct rt_sum_frames *frames = &account->frames;
+	struct rt_stack_frame *view = frames->n ? rt_summary_alloc(account, frames->n, sizeof(*view)) : NULL;
+
+	if (!view)
+		return;
+	for (uint32_t i = 0; i < frames->n; i++) {
+		const struct rt_sum_frame *frame = &frames->frame[i];
+
+		view[i] = (struct rt_stack_frame){
+			.function = frame->function ? frame->function->s : "",
+			.file = frame->file ? frame->file->s : "",
+			.caller = frame->parent,
+			.line = frame->line,
+		};
+	}
+	account->summary.frames = view;
+	account->summary.n_frames = frames->n;
+}
+
 static void rt_summary_proc(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
 {
 	rt_proc_view(proc, account->config.page_size, &out->proc);
@@ -193,6 +250,7 @@ static void rt_summary_proc(struct rt_account *account, struct rt_process *proc,
 	else
 		rt_summary_phases(account, proc, out);
 	rt_summary_outside(account, proc, out);
+	rt_summary_stacks(account, proc, out);
 	out->outside_net = rt_account_bytes(account, proc->outside.net);
 	out->ambiguous_net = rt_account_bytes(account, proc->ambiguous);
 	out->helper_by_creator = rt_account_bytes(account, proc->by_creator);
@@ -263,6 +321,7 @@ void rt_summary_build(struct rt_account *account, uint64_t now_ns, const uint64_
 	struct rt_summary *summary = &account->summary;
 
 	rt_summary_procs(account);
+	rt_summary_frames(account);
 	rt_summary_not_hit(account);
 	if (counters)
 		memcpy(summary->counters, counters, sizeof(summary->counters));

@@ -31,7 +31,12 @@ static int rt_account_init(struct rt_account *account)
 	int err;
 
 	account->procs.texts = &account->texts;
-	err = rt_stacks_init(&account->stacks, &account->texts, account->config.profile, account->config.want_growth);
+	account->procs.frames = &account->frames;
+	account->stacks.nodes.want_notes = account->config.want_stacks;
+	err = rt_stacks_init(&account->stacks, &account->texts, account->config.profile,
+			     account->config.want_growth || account->config.want_stacks);
+	if (!err && account->config.want_stacks)
+		err = rt_sum_init(&account->frames, &account->texts);
 	if (!err)
 		err = rt_mappings_init(&account->mappings, &account->texts);
 	if (err)
@@ -68,6 +73,7 @@ void rt_account_free(struct rt_account *account)
 	rt_summary_free(account);
 	rt_procs_free(&account->procs);
 	rt_stacks_free(&account->stacks);
+	rt_sum_free(&account->frames);
 	rt_order_free(&account->order);
 	rt_mappings_free(&account->mappings);
 	rt_map_free(&account->pids);

@@ -22,6 +22,7 @@ struct rt_account_config {
 	uint64_t page_size;
 	uint64_t window_ns; /* 0: records are in the order of their time already */
 	bool want_growth;
+	bool want_stacks;   /* add up growth by stack: rt_proc_summary.stacks */
 	bool want_mappings; /* tell each phase's change apart by mapping */
 	bool ignore_mute; /* ramtrack-bpf's own VLLM_ENABLE_RAM_TRACKING=1 overrules the targets' */
 	/* Reads a source file of the target as that image sees it. Returns 0 and *text (malloc'ed, core frees), or

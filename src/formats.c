@@ -5,6 +5,9 @@
 
 static const struct rt_format *const rt_formats[RT_FORMATS] = {
 	[RT_FORMAT_JSON] = &rt_format_json,
+	[RT_FORMAT_FOLDED] = &rt_format_folded,
+	[RT_FORMAT_PERFETTO] = &rt_format_perfetto,
+	[RT_FORMAT_PROM] = &rt_format_prom,
 	[RT_FORMAT_HTML] = &rt_format_html,
 };
 

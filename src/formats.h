@@ -18,6 +18,9 @@
 
 enum rt_format_id {
 	RT_FORMAT_JSON, /* the summary alone */
+	RT_FORMAT_FOLDED,
+	RT_FORMAT_PERFETTO,
+	RT_FORMAT_PROM,
 	RT_FORMAT_HTML,
 	RT_FORMATS,
 };
@@ -28,9 +31,13 @@ enum rt_format_need {
 	RT_NEED_GROWTH = 2, /* want_growth, and line tables */
 };
 
+/* --value: what a stack's number is, bytes. */
+enum rt_folded_value { RT_FOLDED_GAINED, RT_FOLDED_RELEASED, RT_FOLDED_HELD /* gained - released */ };
+
 struct rt_format_config {
 	FILE *out; /* stays the caller's, and outlives the format */
 	enum rt_lang lang;
+	enum rt_folded_value value;
 };
 
 struct rt_format {
@@ -47,6 +54,8 @@ struct rt_format {
 	void (*start)(void *output, const struct rt_json_start *start);
 	/* The end; `cost` may be NULL. */
 	void (*finish)(void *output, const struct rt_summary *summary, const struct rt_self_cost *cost);
+	/* What the user has to know of what was written, a line without its end; NULL: nothing, also as a function. */
+	const char *(*note)(const void *output);
 	/* The first error of writing as -errno (-EPIPE, -ENOSPC, -ENOMEM, ...), 0: none. It stays, and nothing more is written after it. */
 	int (*error)(const void *output);
 	void (*close)(void *output);
@@ -58,7 +67,10 @@ const struct rt_format *rt_format_get(enum rt_format_id id);
 /* By its name. Returns its enum rt_format_id, or -1. */
 int rt_format_find(const char *name);
 
-extern const struct rt_format rt_format_json; /* json.c */
-extern const struct rt_format rt_format_html; /* html.c */
+extern const struct rt_format rt_format_json;	/* json.c */
+extern const struct rt_format rt_format_folded; /* folded.c */
+extern const struct rt_format rt_format_perfetto; /* perfetto.c */
+extern const struct rt_format rt_format_prom;	/* prom.c */
+extern const struct rt_format rt_format_html;	/* html.c */
 
 #endif

@@ -6,6 +6,15 @@
 
 static int log_level; /* of the process: standard error is one, too */
 
+static void (*log_before)(void *ctx);
+static void *log_before_ctx;
+
+void rt_log_set_before(void (*before)(void *ctx), void *ctx)
+{
+	log_before = before;
+	log_before_ctx = ctx;
+}
+
 void rt_log_set_level(int level)
 {
 	log_level = level;
@@ -27,6 +36,8 @@ static void log_line(const char *format, va_list args)
 	for (const char *c = text; *c && n < sizeof(line) - 2; c++)
 		line[n++] = ((unsigned char)*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f ? '?' : *c;
 	line[n++] = '\n';
+	if (log_before)
+		log_before(log_before_ctx);
 	fwrite(line, 1, n, stderr);
 	fflush(stderr);
 }

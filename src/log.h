@@ -7,6 +7,9 @@
 void rt_log_set_level(int level);
 int rt_log_level(void);
 
+/* Called before each message that is written: what is on the terminal there goes first. NULL: nothing. */
+void rt_log_set_before(void (*before)(void *ctx), void *ctx);
+
 void rt_log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void rt_log_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void rt_log_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -27,6 +27,7 @@ enum rt_opt_key {
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
 	RT_OPT_WAIT,
+	RT_OPT_VALUE,
 	RT_OPT_FORMAT, /* and what follows: + enum rt_format_id */
 	RT_OPT_FORMAT_LAST = RT_OPT_FORMAT + RT_FORMATS - 1,
 };
@@ -44,6 +45,10 @@ static const struct argp_option rt_options[] = {
 	{"json", 'j', "FILE", 0, "Write NDJSON records to FILE, - for standard output", 2},
 	{"json-growth", RT_OPT_JSON_GROWTH, NULL, 0, "NDJSON: also every change with its stack", 2},
 	{"html", RT_OPT_FORMAT + RT_FORMAT_HTML, "FILE", 0, "Write one page for a browser to FILE at the end: RSS over time, phases, stacks", 2},
+	{"perfetto", RT_OPT_FORMAT + RT_FORMAT_PERFETTO, "FILE", 0, "Phases and RSS over time for ui.perfetto.dev to FILE", 2},
+	{"folded", RT_OPT_FORMAT + RT_FORMAT_FOLDED, "FILE", 0, "Growth by stack for flamegraph.pl and speedscope to FILE", 2},
+	{"prom", RT_OPT_FORMAT + RT_FORMAT_PROM, "FILE", 0, "The summary as metrics for Prometheus's textfile collector to FILE", 2},
+	{"value", RT_OPT_VALUE, "gained|released|held", 0, "--folded: which bytes (default: gained; held: gained less released)", 2},
 	{"lang", RT_OPT_LANG, "zh|en", 0, "Language of the log and of the labels (default: zh)", 2},
 	{"tag", RT_OPT_TAG, "TEXT", 0,
 	 "Text of the tag that ends each line; empty: no tag (default: " RT_TAG_DEFAULT ")", 2},
@@ -89,6 +94,7 @@ struct rt_opts_state {
 	struct rt_opts opts;
 	int status; /* exit status once something was refused */
 	bool separator; /* a -- was seen */
+	bool value_given;
 };
 
 /* ---- messages ---- */
@@ -245,6 +251,20 @@ static error_t rt_opts_color(struct rt_opts_state *state, const char *text)
 	return 0;
 }
 
+static error_t rt_opts_value(struct rt_opts_state *state, const char *text)
+{
+	static const struct rt_opts_word words[] = {
+		{"gained", RT_FOLDED_GAINED}, {"released", RT_FOLDED_RELEASED}, {"held", RT_FOLDED_HELD}, {NULL, 0},
+	};
+	int value = rt_opts_word_find(words, text);
+
+	if (value < 0)
+		return rt_opts_refuse_value(state, "--value", text, "gained, released or held");
+	state->opts.folded_value = (enum rt_folded_value)value;
+	state->value_given = true;
+	return 0;
+}
+
 static error_t rt_opts_mm_source(struct rt_opts_state *state, const char *text)
 {
 	for (int source = 0; source <= RT_MM_AUTO; source++) {
@@ -322,6 +342,8 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 		opts->output = NULL;
 	else if (!opts->output && opts->json && !strcmp(opts->json, "-"))
 		opts->log_to_stderr = true;
+	if (state->value_given && !opts->format_file[RT_FORMAT_FOLDED])
+		return rt_opts_refuse(state, "--value needs --folded FILE");
 	if (opts->json_growth && !opts->json)
 		return rt_opts_refuse(state, "--json-growth needs -j/--json; give -j FILE, "
 					     "or -j - for standard output");
@@ -421,6 +443,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 		return rt_opts_sample_hz(state, arg);
 	case RT_OPT_PYTHON_ENTRY:
 		return rt_opts_python_entry(state, arg);
+	case RT_OPT_VALUE:
+		return rt_opts_value(state, arg);
 	case RT_OPT_MM_SOURCE:
 		return rt_opts_mm_source(state, arg);
 	case RT_OPT_COLOR:

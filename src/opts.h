@@ -42,6 +42,7 @@ struct rt_opts {
 	const char *output; /* of the tagged log; NULL: standard output */
 	const char *json; /* NULL: none; "-": standard output */
 	const char *format_file[RT_FORMATS]; /* NULL: not wanted */
+	enum rt_folded_value folded_value;
 	bool log_to_stderr; /* NDJSON takes standard output and no -o was given */
 	bool json_growth;
 	enum rt_lang lang;

@@ -11,6 +11,8 @@
 #include "probe.h" /* enum rt_status */
 #include "wholefile.h"
 
+#define SHOW_NS 200000000ull
+
 static int cannot_write(const char *path, const char *option, int err)
 {
 	rt_log_error("%s %s: cannot be written: %s; give a file in a directory that you may write to", option, path, strerror(err));
@@ -98,11 +100,11 @@ int rt_outputs_open(struct rt_outputs *o, const struct rt_opts *opts)
 	return status;
 }
 
-static int begin_formats(struct rt_outputs *o, struct rt_account *account)
+static int begin_formats(struct rt_outputs *o, const struct rt_opts *opts, struct rt_account *account)
 {
 	for (int id = 0; id < RT_FORMATS; id++) {
 		struct rt_output_format *f = &o->format[id];
-		struct rt_format_config config = {.out = f->file, .lang = o->lang};
+		struct rt_format_config config = {.out = f->file, .lang = o->lang, .value = opts->folded_value};
 		struct rt_sink sink;
 
 		if (!f->format)
@@ -119,6 +121,57 @@ static int begin_formats(struct rt_outputs *o, struct rt_account *account)
 	return 0;
 }
 
+static void clear_progress(void *ctx)
+{
+	struct rt_outputs *o = ctx;
+
+	rt_terminal_erase(&o->terminal);
+}
+
+/* The progress is told first: it takes its line off the terminal before others write there. */
+static int begin_progress(struct rt_outputs *o, const struct rt_opts *opts, struct rt_account *account)
+{
+	bool log = isatty(fileno(o->log_file)), json = o->json_file && isatty(fileno(o->json_file));
+	struct rt_sink sink;
+
+	if (opts->verbosity < 0 || !rt_terminal_usable())
+		return 0;
+	rt_terminal_init(&o->terminal, rt_opts_use_color(opts->color, getenv("NO_COLOR"), getenv("CLICOLOR_FORCE"), true));
+	o->progress = rt_progress_new(opts->lang, log || json ? clear_progress : NULL, o, json);
+	if (!o->progress)
+		return -ENOMEM;
+	rt_log_set_before(clear_progress, o);
+	sink = rt_progress_sink(o->progress);
+	return rt_account_add_sink(account, &sink);
+}
+
+static void end_progress(struct rt_outputs *o)
+{
+	if (!o->progress)
+		return;
+	rt_terminal_erase(&o->terminal);
+	rt_log_set_before(NULL, NULL);
+	rt_progress_free(o->progress);
+	o->progress = NULL;
+}
+
+void rt_outputs_show(struct rt_outputs *o, uint64_t now_ns)
+{
+	char *text;
+
+	if (!o->progress)
+		return;
+	if (!o->begun_ns)
+		o->begun_ns = now_ns;
+	if (o->shown_ns && now_ns - o->shown_ns < SHOW_NS)
+		return;
+	o->shown_ns = now_ns;
+	text = rt_progress_text(o->progress, now_ns - o->begun_ns, rt_terminal_cells(&o->terminal));
+	if (text)
+		rt_terminal_draw(&o->terminal, text);
+	free(text);
+}
+
 int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt_account *account, int64_t wall_offset_ns)
 {
 	struct rt_taglog_config config = {
@@ -132,6 +185,8 @@ int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt
 	};
 	struct rt_sink sink;
 
+	if (begin_progress(o, opts, account))
+		goto no_memory;
 	o->log = rt_taglog_new(&config);
 	if (!o->log)
 		goto no_memory;
@@ -150,7 +205,7 @@ int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt
 		if (rt_account_add_sink(account, &sink))
 			goto no_memory;
 	}
-	if (begin_formats(o, account))
+	if (begin_formats(o, opts, account))
 		goto no_memory;
 	return RT_OK;
 no_memory:
@@ -216,6 +271,8 @@ static int finish_format(struct rt_outputs *o, struct rt_output_format *f, const
 		err = rt_wholefile_write(f->path, f->whole, f->whole_len);
 	if (err)
 		report(o, f->path, err);
+	else if (f->format->note && f->format->note(f->output))
+		rt_log_notice("%s: %s", f->path, f->format->note(f->output));
 	return err;
 }
 
@@ -223,6 +280,8 @@ int rt_outputs_finish(struct rt_outputs *o, const struct rt_summary *summary, co
 {
 	int err, failed = 0;
 
+	if (o->progress)
+		rt_terminal_erase(&o->terminal);
 	if (o->json)
 		rt_json_summary(o->json, summary, cost);
 	for (int id = 0; id < RT_FORMATS; id++)
@@ -245,6 +304,7 @@ static void close_file(struct rt_outputs *o, FILE *f, const char *name)
 
 void rt_outputs_close(struct rt_outputs *o)
 {
+	end_progress(o);
 	rt_taglog_free(o->log);
 	rt_json_free(o->json);
 	close_file(o, o->log_file, o->log_name);

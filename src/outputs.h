@@ -9,7 +9,9 @@
 #include "formats.h"
 #include "json.h"
 #include "opts.h"
+#include "progress.h"
 #include "taglog.h"
+#include "terminal.h"
 
 /* One of the formats (formats.h) on its way to a file. */
 struct rt_output_format {
@@ -30,6 +32,9 @@ struct rt_outputs {
 	struct rt_taglog *log;
 	struct rt_json *json;
 	struct rt_output_format format[RT_FORMATS];
+	struct rt_terminal terminal;
+	struct rt_progress *progress; /* NULL: standard error is no terminal, or -q */
+	uint64_t begun_ns, shown_ns; /* CLOCK_MONOTONIC */
 	int reported; /* an error of writing was said */
 };
 
@@ -47,6 +52,9 @@ int rt_outputs_begin(struct rt_outputs *outputs, const struct rt_opts *opts, str
 		     int64_t wall_offset_ns);
 
 void rt_outputs_start(struct rt_outputs *outputs, const struct rt_json_start *start);
+
+/* Shows how far the run is, on the terminal, several times a second at most. */
+void rt_outputs_show(struct rt_outputs *outputs, uint64_t now_ns);
 
 /* First error of writing of any output as -errno, logged the first time; 0: none. A reader that closed its pipe is one, too. */
 int rt_outputs_error(struct rt_outputs *outputs);

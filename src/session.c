@@ -241,11 +241,11 @@ static bool has_watched(const struct rt_profile *profile)
 static int open_kernel_side(struct session *s)
 {
 	const struct rt_opts *o = s->opts;
+	unsigned int needs = rt_outputs_needs(&s->outputs);
 	const char *raw = getenv("RAMTRACK_RSS_STAT"), *object = getenv("RAMTRACK_BPF_OBJECT");
-	bool growth = o->json_growth || rt_outputs_needs(&s->outputs) & RT_NEED_GROWTH;
 	struct rt_probe_config pc = {
 		.follow = o->follow,
-		.want_line_tables = growth,
+		.want_line_tables = o->json_growth || needs & (RT_NEED_STACKS | RT_NEED_GROWTH),
 		.mappings = o->mappings,
 		.usdt = o->python_entry == RT_ENTRY_USDT,
 		.watch = o->python_entry == RT_ENTRY_WATCH || (o->python_entry == RT_ENTRY_AUTO && has_watched(s->profile)),
@@ -258,7 +258,8 @@ static int open_kernel_side(struct session *s)
 		.profile = s->profile,
 		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
 		.window_ns = WINDOW_NS,
-		.want_growth = growth,
+		.want_growth = o->json_growth || needs & RT_NEED_GROWTH,
+		.want_stacks = needs & RT_NEED_STACKS,
 		.ignore_mute = own_switch() == 1,
 		.read_source = read_source,
 		.on_plain_name = on_plain_name,
@@ -563,6 +564,8 @@ static void on_tick(struct session *s)
 		s->state = ENDING;
 		s->why = "the time of --duration is over";
 	}
+	if (s->state == RUNNING)
+		rt_outputs_show(&s->outputs, now);
 	if (rt_outputs_error(&s->outputs) && s->state == RUNNING) {
 		s->state = ENDING;
 		s->why = "an output cannot be written";

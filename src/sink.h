@@ -156,6 +156,8 @@ struct rt_proc_summary {
 	/* net charge decided by the creator's phase / the only thread with a phase */
 	int64_t helper_by_creator, helper_by_only;
 	int64_t cause_net[RT_CAUSES]; /* not the work of a line: reclaim, khugepaged, remote; [RT_CAUSE_SELF] is 0 */
+	const struct rt_stack_row *stacks; /* only if rt_account_config.want_stacks; in no order */
+	size_t n_stacks;
 	int64_t unaccounted; /* exact RSS change minus the sum of all charges: 0 on a good run */
 };
 
@@ -164,6 +166,24 @@ enum rt_not_hit {
 	RT_NH_SOURCE_UNREADABLE,   /* function seen, its source could not be read */
 	RT_NH_STATEMENT_NOT_FOUND, /* function and source seen, no statement matches */
 	RT_NH_STATEMENT_NOT_SEEN,  /* statement found, but no look fell into it */
+};
+
+/* Growth added up by stack. Stacks are a trie of frames that all processes share: frame 0 is the root, a frame's caller has a smaller number. */
+struct rt_stack_frame {
+	const char *function; /* or a word in angle brackets for what has no stack: "<helper threads>", "<reclaim>", "<other stacks>", ... */
+	const char *file;     /* "": none */
+	uint32_t caller;
+	int line; /* 0: not known */
+};
+
+/* What was gained and released at one stack, in one phase, of one mapping. All of a process together are its charges: those of its outermost phases, outside
+ * of phases, and of causes that are no line's work. */
+struct rt_stack_row {
+	uint32_t frame; /* innermost */
+	uint32_t phase; /* index into the process's phases + 1; 0: none */
+	const char *mapping; /* as in rt_mapping_view, NULL: not told apart */
+	enum rt_map_kind mapping_kind;
+	struct rt_sizes gained, released; /* >= 0 */
 };
 
 struct rt_not_hit_view {
@@ -178,6 +198,8 @@ struct rt_summary {
 	size_t n_procs;
 	const struct rt_not_hit_view *not_hit;
 	size_t n_not_hit;
+	const struct rt_stack_frame *frames; /* only if rt_account_config.want_stacks */
+	size_t n_frames;
 	int64_t unaccounted; /* sum of absolute values */
 	uint64_t lost_records, lost_stacks; /* from the kernel's counters and malformed or late records */
 	/* came after the window within which records are sorted; their charge counts, its phase may be wrong */

@@ -279,7 +279,7 @@ char *rt_text_utf8(const char *text)
 	return rt_text_copy(text, 0, false);
 }
 
-size_t rt_text_cells(const char *text)
+static size_t rt_char_cells(uint32_t code)
 {
 	/* Not wcwidth: it needs a UTF-8 locale, which a service or a container often lacks. */
 	static const struct rt_char_range wide[] = {
@@ -292,15 +292,75 @@ size_t rt_text_cells(const char *text)
 		{0x1dc0, 0x1dff}, {0x20d0, 0x20f0}, {0x302a, 0x302d}, {0x3099, 0x309a}, {0xfe00, 0xfe0f},
 		{0xfe20, 0xfe2f}, {0, 0},
 	};
+
+	return rt_char_in(code, combining) ? 0 : rt_char_in(code, wide) ? 2 : 1;
+}
+
+size_t rt_text_cells(const char *text)
+{
 	const unsigned char *s = (const unsigned char *)text;
 	size_t cells = 0;
 	uint32_t code;
 
 	while (*s) {
 		s += rt_char_decode(s, &code);
-		if (rt_char_in(code, combining))
-			continue;
-		cells += rt_char_in(code, wide) ? 2 : 1;
+		cells += rt_char_cells(code);
 	}
 	return cells;
+}
+
+/* Bytes of as much of the text as `cells` have room for. */
+static size_t rt_text_room(const char *text, size_t cells)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	size_t used = 0, len;
+	uint32_t code;
+
+	for (; *s; s += len) {
+		len = rt_char_decode(s, &code);
+		used += rt_char_cells(code);
+		if (used > cells)
+			break;
+	}
+	return (size_t)(s - (const unsigned char *)text);
+}
+
+char *rt_text_fit(const char *text, size_t cells)
+{
+	size_t len = strlen(text), room = rt_text_room(text, cells);
+	const char *end = "";
+	char *fit;
+
+	if (room < len && cells > 3) {
+		room = rt_text_room(text, cells - 3);
+		end = "...";
+	}
+	fit = malloc(room + 4);
+	if (!fit)
+		return NULL;
+	memcpy(fit, text, room);
+	strcpy(fit + room, end);
+	return fit;
+}
+
+const char *rt_source_tail(const char *file)
+{
+	static const char *const roots[] = { "/site-packages/", "/dist-packages/" };
+	const char *tail = NULL, *at;
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		for (at = file; (at = strstr(at, roots[i])); at++) {
+			if (!tail || at + strlen(roots[i]) > tail)
+				tail = at + strlen(roots[i]);
+		}
+	}
+	for (at = file; !tail && (at = strstr(at, "/lib/python")); at++) {
+		const char *end = at + strlen("/lib/python");
+
+		while (rt_digit(*end) || *end == '.')
+			end++;
+		if (*end == '/' && end > at + strlen("/lib/python"))
+			tail = end + 1;
+	}
+	return tail ? tail : file;
 }

@@ -49,6 +49,12 @@ char *rt_text_escape(const char *text, size_t max_chars);
 /* `text` with invalid UTF-8 replaced by U+FFFD, nothing else changed. Caller frees; NULL without memory. */
 char *rt_text_utf8(const char *text);
 
+/* `text` (escaped) cut so that it takes at most that many cells; what is cut ends in "..." where there is room for it. Caller frees; NULL without memory. */
+char *rt_text_fit(const char *text, size_t cells);
+
+/* What a source file's name is behind the directory that its module is imported from (site-packages, lib/python3.11), else the whole. Points into `file`. */
+const char *rt_source_tail(const char *file);
+
 /* Cells of a terminal that escaped text takes: 2 for a wide (CJK) character, 0 for a combining one. */
 size_t rt_text_cells(const char *text);
 

@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import time
 
+import schema
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
 TARGETS = os.path.join(HERE, "targets")
@@ -359,6 +361,7 @@ def trace(
             collect(target.here)
     if check:
         check_form(said)
+        check_schema(said)
         check_conservation(said)
     return said
 
@@ -390,6 +393,20 @@ def check_form(said):
             ), f"total(n) != total(n-1) + growth(n): {record}, before: {total}"
             total = record["total_bytes"]
             assert record["rss_bytes"] == record["anon_bytes"] + record["file_bytes"] + record["shmem_bytes"], record
+
+
+SCHEMA_RECORDS = 100  # of each type that are checked in each run; test_schema.py checks all of a few runs
+
+
+def check_schema(said):
+    """Where jsonschema is at hand."""
+    if schema.missing():
+        return
+    checker, seen = schema.Checker(), {}
+    for record in said.records:
+        seen[record["type"]] = seen.get(record["type"], 0) + 1
+        wrong = checker.errors(record) if seen[record["type"]] <= SCHEMA_RECORDS else []
+        assert not wrong, f"{wrong}\n{record}"
 
 
 def check_conservation(said):

@@ -182,14 +182,17 @@ def test_profile_that_cannot_be_read(run_tool, directory, sleeper):
         says(run_tool("-P", path, "-d", "1", "-p", sleeper.pid), 1, name)
 
 
-@pytest.mark.parametrize("option", ["-o", "-j"])
+FILES = ["-o", "-j", "--perfetto", "--folded", "--prom"]
+
+
+@pytest.mark.parametrize("option", FILES)
 def test_unwritable_output(run_tool, directory, profile, sleeper, option):
     for path in (os.path.join(directory, "no-such-folder", "out"), directory):
         says(run_tool(option, path, "-P", profile, "-d", "1", "-p", sleeper.pid), 1, path)
     assert sleeper.poll() is None
 
 
-@pytest.mark.parametrize("option", ["-o", "-j"])
+@pytest.mark.parametrize("option", FILES)
 def test_full_disk(run_tool, profile, stepping, option):
     """There is something to write: the target enters and leaves a phase all the time."""
     says(run_tool(option, "/dev/full", "-P", profile, "-d", "1", "-p", stepping.pid), 1, "/dev/full", os.strerror(28))
@@ -217,6 +220,26 @@ def test_closed_pipe(run_tool, profile, stepping):
         assert stepping.poll() is None, "the target ended with the pipe"
     finally:
         kill_hard(tool)
+
+
+@pytest.mark.parametrize("option", ["--perfetto", "--folded", "--prom"])
+def test_closed_pipe_of_a_format(run_tool, directory, profile, stepping, option):
+    """Whoever reads it goes: it is said, once, and the target runs on."""
+    command = [run_tool.path, "-P", profile, "-d", "1", "-o", os.path.join(directory, "log"), option, "/dev/stdout", "-p", str(stepping.pid)]
+    with subprocess.Popen(["/bin/true"], stdin=subprocess.PIPE) as reader:
+        reader.wait(10)
+        done = subprocess.run(command, stdout=reader.stdin, stderr=subprocess.PIPE, text=True, timeout=60)
+    says(done, 1, "/dev/stdout", os.strerror(32))
+    assert stepping.poll() is None
+
+
+def test_two_outputs_to_one_file(run_tool, directory, profile, sleeper):
+    path = os.path.join(directory, "out")
+    for one, other in (("-o", "--prom"), ("-j", "--perfetto"), ("--folded", "--prom")):
+        done = run_tool("-P", profile, "-d", "1", one, path, other, path, "-p", sleeper.pid)
+        says(done, 2, other, path)
+    for wrong in (["--value", "held"], ["--value", "most", "--folded", path], ["--prom", "-"], ["--folded", ""]):
+        says(run_tool("-P", profile, "-d", "1", *wrong, "-p", sleeper.pid), 2, wrong[0])
 
 
 def test_no_privilege(run_tool, tool_path, directory, sleeper):

@@ -143,11 +143,28 @@ static void program_run(struct kit *k, struct model *m, int steps)
 	free(known);
 }
 
+/* Sums by stack, put together again, are what was charged to each phase by itself. */
+static void check_stacks(const struct rt_proc_summary *p)
+{
+	int64_t own[CELLS] = { 0 }, outside = 0;
+
+	assert_true(p->n_phases < CELLS && p->n_stacks > 10);
+	for (size_t i = 0; i < p->n_stacks; i++) {
+		const struct rt_stack_row *row = &p->stacks[i];
+		int64_t net = row->gained.total - row->released.total;
+
+		*(row->phase ? &own[row->phase - 1] : &outside) += net;
+	}
+	for (size_t i = 0; i < p->n_phases; i++)
+		assert_int_equal(own[i], p->phases[i].own);
+	assert_int_equal(outside, p->outside_net);
+}
+
 static void test_random_programs(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 20; seed++) {
-		struct kit *k = kit_new(NULL);
+		struct kit *k = kit_new(&(struct rt_account_config){ .want_stacks = seed & 1 });
 		struct model m = { .seed = seed };
 		const struct rt_proc_summary *p;
 		const struct rt_summary *s;
@@ -163,6 +180,8 @@ static void test_random_programs(void **state)
 		assert_int_equal(p->outside_net, P(m.outside));
 		assert_int_equal(p->ambiguous_net, P(m.ambiguous));
 		assert_int_equal(p->helper_by_only, P(m.only));
+		if (seed & 1)
+			check_stacks(p);
 		for (size_t i = 0; i < m.cells; i++) {
 			assert_int_equal(kit_row(p, m.cell[i].path)->own, P(m.cell[i].own));
 			assert_int_equal(kit_row(p, m.cell[i].path)->gained, P(m.cell[i].gained));
@@ -308,6 +327,8 @@ static void check_strings(const struct rt_summary *s)
 			for (size_t m = 0; m < s->procs[i].phases[r].n_mappings; m++)
 				assert_true(strlen(s->procs[i].phases[r].mappings[m].name) < 8192);
 		}
+		for (size_t o = 0; o < s->procs[i].n_stacks; o++)
+			assert_true(s->procs[i].stacks[o].frame < s->n_frames && s->procs[i].stacks[o].phase <= s->procs[i].n_phases);
 		for (size_t o = 0; o < s->procs[i].n_outside; o++)
 			assert_true(strlen(s->procs[i].outside[o].module) < 8192);
 	}
@@ -328,6 +349,7 @@ static void test_broken_records(void **state)
 			.window_ns = round % 3 ? 20 : 0,
 			.want_growth = round % 2,
 			.want_mappings = round % 5 > 0,
+			.want_stacks = round % 7 < 4,
 		});
 		uint32_t harm = 1 + any(&m, 40);
 
