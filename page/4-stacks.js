@@ -67,7 +67,9 @@ const nodeName = d => {
   const f = tree.frame[d];
   if (!d) return t('root');
   if (f <= -2) { const r = -2 - f; return r === 1 ? t('noStack') : t('c' + (r - 2)); }
-  return f === -1 ? '(' + t('folded') + ')' : X.texts[X.function[f]];
+  if (f === -1) return '(' + t('folded') + ')';
+  const s = X.texts[X.function[f]];
+  return s[0] === '<' && !X.texts[X.file[f]] && WORDS.en[s] ? t(s) : s; /* what stands in the place of a stack */
 };
 /* The body of a module is named by its file. */
 const nodeLabel = d => {
@@ -89,13 +91,13 @@ const HUES = { light: ['#f2c894', '#a9cbf5', '#a8dcc5', '#d9c4f0', '#f3bcc4', '#
 let packages = null;
 const colorOf = d => {
   const f = tree.frame[d], list = HUES[dark() ? 'dark' : 'light'];
-  if (f < 0) return dark() ? '#3a424c' : '#dfe3e8';
+  if (f < 0 || !X.texts[X.file[f]]) return dark() ? '#3a424c' : '#dfe3e8';
   const i = packages.get(packageOf(f));
   return list[i === undefined ? 9 : i];
 };
 const rankPackages = () => {
   const sum = new Map();
-  for (let d = 1; d < tree.n; d++) if (cut.own[d] > 0 && tree.frame[d] >= 0) { const p = packageOf(tree.frame[d]); sum.set(p, (sum.get(p) || 0) + cut.own[d]); }
+  for (let d = 1; d < tree.n; d++) if (cut.own[d] > 0 && tree.frame[d] >= 0 && X.texts[X.file[tree.frame[d]]]) { const p = packageOf(tree.frame[d]); sum.set(p, (sum.get(p) || 0) + cut.own[d]); }
   const names = [...sum].sort((a, b) => b[1] - a[1]).map(e => e[0]);
   if (!packages) packages = new Map();
   for (const p of names) if (!packages.has(p) && packages.size < 9) packages.set(p, packages.size); /* a colour stays while the page is open */

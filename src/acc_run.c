@@ -359,6 +359,8 @@ static void rt_change_growth(struct rt_account *account, const struct rt_change 
 		if (rt_account_heard(account, on_node))
 			rt_change_tell_nodes(account, change->run->node);
 		view.stack = change->run->node;
+	} else if (change->run->cause == RT_CAUSE_SELF) {
+		view.instead = rt_change_module(account, change)->s;
 	}
 	if (span) {
 		view.phase = &account->config.profile->phases[span->phase];

@@ -200,6 +200,13 @@ void rt_growthtree_node(struct rt_growthtree *tree, uint32_t id, uint32_t parent
 	rt_known_put(tree, id, rt_growthtree_child(tree, up, frame));
 }
 
+uint32_t rt_growthtree_word(struct rt_growthtree *tree, const char *word)
+{
+	uint32_t frame = rt_frame_put(tree, word, "", 0);
+
+	return frame == RT_FRAME_FOLDED ? RT_GROWTH_NONE : rt_growthtree_child(tree, RT_GROWTH_ROOT, frame);
+}
+
 /* ---- cells ---- */
 
 static void rt_growthtree_coarsen(struct rt_growthtree *tree)

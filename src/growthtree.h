@@ -22,7 +22,7 @@
 /* Numbers of nodes that stand for something else than a frame of Python. */
 enum rt_growth_root {
 	RT_GROWTH_ROOT,	  /* all */
-	RT_GROWTH_NONE,	  /* by threads without a Python stack, or whose stack is not known */
+	RT_GROWTH_NONE,	  /* by stacks whose frames are not known here */
 	RT_GROWTH_CAUSES, /* + enum rt_cause: not the work of a line; the first one is not used */
 	RT_GROWTH_ROOTS = RT_GROWTH_CAUSES + RT_CAUSES,
 };
@@ -79,6 +79,8 @@ void rt_growthtree_free(struct rt_growthtree *tree);
 
 /* A frame of the core's trie (struct rt_sink, on_node). */
 void rt_growthtree_node(struct rt_growthtree *tree, uint32_t id, uint32_t parent, const char *function, const char *file, int line);
+/* The node of what stands in the place of a stack: "<helper threads>". */
+uint32_t rt_growthtree_word(struct rt_growthtree *tree, const char *word);
 /* Numbers below `id` come no more. */
 void rt_growthtree_forget(struct rt_growthtree *tree, uint32_t id);
 /* The node with the core's number `id`; RT_GROWTH_NONE if it is not known. */

@@ -249,6 +249,13 @@ static uint32_t rt_html_map(struct rt_html *html, const char *name, enum rt_map_
 	return map == UINT32_MAX ? 0 : map;
 }
 
+static uint32_t rt_html_node(struct rt_html *html, const struct rt_growth_view *growth)
+{
+	if (growth->cause != RT_CAUSE_SELF)
+		return RT_GROWTH_CAUSES + growth->cause;
+	return growth->instead ? rt_growthtree_word(&html->tree, growth->instead) : rt_growthtree_find(&html->tree, growth->stack);
+}
+
 static void rt_html_on_growth(void *ctx, const struct rt_proc_view *view, const struct rt_growth_view *growth)
 {
 	struct rt_html *html = ctx;
@@ -258,19 +265,14 @@ static void rt_html_on_growth(void *ctx, const struct rt_proc_view *view, const 
 		.map = rt_html_map(html, growth->mapping, growth->mapping_kind),
 	};
 
-	if (growth->cause != RT_CAUSE_SELF)
-		key.node = RT_GROWTH_CAUSES + growth->cause;
-	else
-		key.node = growth->stack ? rt_growthtree_find(&html->tree, growth->stack) : RT_GROWTH_NONE;
 	for (int k = 0; k < RT_KINDS; k++) {
 		int64_t gained = growth->gained.kind[k], released = gained - growth->delta.kind[k];
 
+		if (!gained && !released)
+			continue;
 		key.kind = (uint16_t)k;
-		if (gained || released)
-			rt_growthtree_add(&html->tree, key, growth->ts_ns, gained, released);
-		/* it may have been folded meanwhile */
-		if (growth->cause == RT_CAUSE_SELF && growth->stack)
-			key.node = rt_growthtree_find(&html->tree, growth->stack);
+		key.node = rt_html_node(html, growth); /* each time: adding may fold */
+		rt_growthtree_add(&html->tree, key, growth->ts_ns, gained, released);
 	}
 }
 

@@ -97,6 +97,7 @@ struct rt_growth_view {
 	uint32_t tid;
 	struct rt_sizes delta;
 	uint32_t stack; /* 0: none */
+	const char *instead; /* the work of a thread without a stack: "<helper threads>" and so on, as in rt_outside_view.module; else NULL */
 	const struct rt_phase *phase; /* innermost, or NULL */
 	struct rt_sizes gained;	/* sum of the positive changes, by kind; what was released is gained - delta. A run that gave back all that it gained is told too */
 	const struct rt_phase *const *path; /* `phase` with those around it, outermost first */

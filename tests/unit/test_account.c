@@ -507,8 +507,8 @@ static void told_growth(void *ctx, const struct rt_proc_view *proc, const struct
 	size_t at = strlen(told->text);
 
 	(void)proc;
-	at += (size_t)snprintf(told->text + at, sizeof(told->text) - at, "[%u %+lld +%lld cause %d %s", growth->stack, (long long)growth->delta.total / P(1),
-			       (long long)growth->gained.total / P(1), growth->cause, growth->mapping ? growth->mapping : "-");
+	at += (size_t)snprintf(told->text + at, sizeof(told->text) - at, "[%u %+lld +%lld cause %d %s%s", growth->stack, (long long)growth->delta.total / P(1),
+			       (long long)growth->gained.total / P(1), growth->cause, growth->instead ? growth->instead : "", growth->mapping ? growth->mapping : "-");
 	for (size_t i = 0; i < growth->path_len; i++)
 		at += (size_t)snprintf(told->text + at, sizeof(told->text) - at, "/%s", growth->path[i]->id);
 	snprintf(told->text + at, sizeof(told->text) - at, "] ");
@@ -545,8 +545,9 @@ static void test_growth_by_node(void **state)
 	kit_run(k, 40, 1, 100, .node = beside, .delta = { [RT_ANON] = -2, [RT_FILE] = 1 }, .gained = { [RT_ANON] = 5, [RT_FILE] = 1 });
 	kit_run(k, 50, 1, 100, .cause = RT_CAUSE_REMOTE, .delta = { [RT_FILE] = -1 });
 	kit_run(k, 60, 1, 100, .node = below); /* a look alone */
+	kit_run(k, 70, 1, 101, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 1 });
 	assert_string_equal(told.text, "6<3:other:0 [6 +0 +6 cause 0 <unknown>/engine/executor] "
-				       "[6 -1 +6 cause 0 <unknown>/engine/executor] [0 -1 +0 cause 3 <unknown>] ");
+				       "[6 -1 +6 cause 0 <unknown>/engine/executor] [0 -1 +0 cause 3 <unknown>] [0 +1 +1 cause 0 <helper threads><unknown>/engine/executor] ");
 	rt_account_forget(k->account, 4, 1);
 	assert_int_equal(told.forgotten, 4);
 	kit_free(k);

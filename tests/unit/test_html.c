@@ -306,6 +306,8 @@ static void test_tree_nodes(void **state)
 	assert_int_not_equal(rt_growthtree_find(&tree, 13), rt_growthtree_find(&tree, 16));
 	assert_int_equal(tree.node[rt_growthtree_find(&tree, 11)].parent, RT_GROWTH_ROOT);
 	assert_int_equal(rt_growthtree_find(&tree, 99), RT_GROWTH_NONE);
+	assert_int_equal(rt_growthtree_word(&tree, "<helper threads>"), rt_growthtree_word(&tree, "<helper threads>"));
+	assert_int_equal(tree.node[rt_growthtree_word(&tree, "<no Python>")].parent, RT_GROWTH_ROOT);
 	rt_growthtree_forget(&tree, 13);
 	assert_int_equal(rt_growthtree_find(&tree, 12), RT_GROWTH_NONE);
 	assert_int_not_equal(rt_growthtree_find(&tree, 13), RT_GROWTH_NONE);
