@@ -10,6 +10,7 @@
 #define RT_FIRST_SLICE_NS 1000000ull
 #define RT_NAME_BYTES 512u
 #define RT_KNOWN_MAX (4u << 20) /* numbers of the core remembered: it forgets long before */
+#define RT_TEXT_MAX (48u << 20) /* bytes of names; vLLM has 3 million */
 #define RT_LEAST_FOLD 4096	/* bytes: the first step of folding */
 
 /* ---- tables ---- */
@@ -224,7 +225,7 @@ static void rt_growthtree_shrink(struct rt_growthtree *tree, size_t max_stacks, 
 	int64_t below = tree->folded_below ? tree->folded_below : RT_LEAST_FOLD;
 
 	for (int round = 0; round < 62; round++) {
-		if (tree->n_cells <= max_cells && tree->n_nodes <= max_nodes && rt_growthtree_stacks(tree) <= max_stacks)
+		if (tree->n_cells <= max_cells && tree->n_nodes <= max_nodes && rt_growthtree_stacks(tree) <= max_stacks && tree->texts.bytes <= RT_TEXT_MAX / 4 * 3)
 			return;
 		while (tree->n_cells > max_cells && below > tree->moved / 512 && tree->slice_ns < 1ull << 62)
 			rt_growthtree_coarsen(tree);
@@ -264,7 +265,7 @@ void rt_growthtree_add(struct rt_growthtree *tree, struct rt_growth_key key, uin
 	}
 	tree->cell[*slot - 1].gained += gained;
 	tree->cell[*slot - 1].released += released;
-	if (tree->n_cells > tree->max_cells || tree->n_nodes > tree->max_nodes)
+	if (tree->n_cells > tree->max_cells || tree->n_nodes > tree->max_nodes || tree->texts.bytes > RT_TEXT_MAX)
 		rt_growthtree_shrink(tree, SIZE_MAX, tree->max_nodes / 4 * 3, tree->max_cells / 4 * 3);
 }
 

@@ -63,6 +63,7 @@ uint32_t rt_textset_put(struct rt_textset *set, const char *text, size_t max_byt
 	if (!set->text[set->n])
 		return UINT32_MAX;
 	set->slot[at] = (uint32_t)++set->n;
+	set->bytes += len + 1;
 	return (uint32_t)set->n - 1;
 }
 

@@ -9,7 +9,7 @@
 /* All zero is empty. */
 struct rt_textset {
 	char **text;
-	size_t n, cap;
+	size_t n, cap, bytes; /* bytes: of all texts */
 	uint32_t *slot; /* open addressing: number + 1, 0: free */
 	size_t slots;
 };

@@ -314,6 +314,35 @@ static void test_tree_nodes(void **state)
 	rt_growthtree_free(&tree);
 }
 
+/* Names as long and as many as a target cares to make: memory stays bounded, sums whole. */
+static void test_tree_names(void **state)
+{
+	struct rt_growthtree tree;
+	char name[600];
+	int64_t gained = 0;
+
+	(void)state;
+	assert_int_equal(rt_growthtree_init(&tree, 1000000, 400000), 0);
+	memset(name, 'x', sizeof(name));
+	for (uint32_t i = 1; i <= 120000; i++) { /* 60 MB */
+		snprintf(name, sizeof(name), "%u", i);
+		name[strlen(name)] = 'x';
+		name[sizeof(name) - 1] = '\0';
+		rt_growthtree_node(&tree, i, 0, name, "f.py", 1);
+		rt_growthtree_add(&tree, (struct rt_growth_key){.node = rt_growthtree_find(&tree, i)}, i, 4096 * (i % 5 + 1), 0);
+		gained += 4096 * (i % 5 + 1);
+		assert_true(tree.texts.bytes < (49u << 20));
+	}
+	rt_growthtree_finish(&tree, 100000, 250000);
+	assert_true(tree.folded_below > 0);
+	for (size_t i = 0; i < tree.n_cells; i++)
+		gained -= tree.cell[i].gained;
+	assert_int_equal(gained, 0);
+	for (size_t i = 0; i < tree.texts.n; i++)
+		assert_true(strlen(tree.texts.text[i]) <= 512);
+	rt_growthtree_free(&tree);
+}
+
 /* ---- the page ---- */
 
 static json_t *block(const char *page, const char *id)
@@ -393,7 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_escape),		cmocka_unit_test(test_escape_any), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_line),		cmocka_unit_test(test_line_odd_times), cmocka_unit_test(test_tree),
-		cmocka_unit_test(test_tree_nodes),	cmocka_unit_test(test_page),
+		cmocka_unit_test(test_tree_names),	cmocka_unit_test(test_tree_nodes),	cmocka_unit_test(test_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
