@@ -14,7 +14,7 @@ const WORDS = {
     hideImports: 'Hide import machinery', find: 'Find function or file',
     icicleHelp: 'Callers above, what they call below; the last row is the mapping that the pages belong to. Click or Enter: zoom in; Esc: out; arrows move; hover for figures.',
     heaviest: 'Heaviest functions', family: 'Process family', sharedFiles: 'Mapped in more than one process', completeness: 'Completeness', licences: 'Chart library: d3 and its licence',
-    phase: 'Phase', calls: 'Calls', time: 'Time', delta: 'RSS change', own: 'Own', anon: 'Anonymous', file: 'File', shmem: 'Shared', reused: 'Reused', peak: 'Peak', helper: 'By helpers', faults: 'Faults (+ major)', byMapping: 'by mapping',
+    phase: 'Phase', calls: 'Calls', time: 'Time', delta: 'RSS change', own: 'Own', anon: 'Anonymous', file: 'File', shmem: 'Shared', reused: 'Reused', peak: 'Peak', helper: 'By helpers', faults: 'Faults + major', byMapping: 'by mapping',
     rss: 'RSS', title: 'memory of', pid: 'pid', pidPeak: 'pid · peak RSS', outside: 'Outside any phase', open: 'open', end: 'End', start: 'Start', name: 'Process', kind: 'Kind',
     tilePeak: 'highest sum of RSS, at {0}', tileEnd: 'sum of RSS at the end', tileProcs: 'processes, {0} with phases', tileTime: 'observed', tileUn: 'unaccounted', tileLost: 'records or stacks lost',
     over: 'RSS over time: {0}', topLine: 'highest within a slot', nothingYet: 'reading stacks …', none: 'nothing', share: 'Share', self: 'Itself', total: 'With callees', line: 'line',
@@ -40,7 +40,7 @@ const WORDS = {
     hideImports: '隐藏导入机制', find: '查找函数或文件',
     icicleHelp: '上方是调用者, 下方是被调用者; 最后一行是页面所属的映射。单击或回车: 放大; Esc: 返回; 方向键移动; 悬停查看数值。',
     heaviest: '增长最多的函数', family: '进程家族', sharedFiles: '被多个进程映射', completeness: '完整性', licences: '图表库 d3 及其许可证',
-    phase: '阶段', calls: '次数', time: '时间', delta: 'RSS变化', own: '自身', anon: '匿名', file: '文件', shmem: '共享', reused: '重用', peak: '峰值', helper: '辅助线程', faults: '缺页 (+ 主)', byMapping: '按映射',
+    phase: '阶段', calls: '次数', time: '时间', delta: 'RSS变化', own: '自身', anon: '匿名', file: '文件', shmem: '共享', reused: '重用', peak: '峰值', helper: '辅助线程', faults: '缺页 + 主', byMapping: '按映射',
     rss: 'RSS', title: '的内存', pid: 'pid', pidPeak: 'pid · RSS峰值', outside: '阶段之外', open: '未结束', end: '结束', start: '开始', name: '进程', kind: '类别',
     tilePeak: 'RSS合计最高, 在 {0}', tileEnd: '结束时RSS合计', tileProcs: '个进程, {0} 个有阶段', tileTime: '观察时长', tileUn: '未入账', tileLost: '丢失的记录或调用栈',
     over: 'RSS随时间: {0}', topLine: '时隙内最高', nothingYet: '正在读取调用栈…', none: '无', share: '占比', self: '自身', total: '含被调用者', line: '行',
@@ -100,7 +100,7 @@ const time = ns => {
 };
 const at = us => { /* a moment of the run, exact enough for the window shown */
   const w = S.span ? S.span[1] - S.span[0] : END, d = w < 2e4 ? 4 : w < 2e6 ? 3 : 2;
-  return us >= 6e7 ? Math.floor(us / 6e7) + 'm' + (us % 6e7 / 1e6).toFixed(Math.max(d - 1, 0)).padStart(d + 2, '0') + 's' : (us / 1e6).toFixed(d) + NB + 's';
+  return us >= 6e8 ? Math.floor(us / 6e7) + 'm' + (us % 6e7 / 1e6).toFixed(Math.max(d - 1, 0)).padStart(d + 2, '0') + 's' : (us / 1e6).toFixed(d) + NB + 's';
 };
 const percent = (a, b) => b ? (100 * a / b).toFixed(a / b < 0.0995 ? 1 : 0) + NB + '%' : '';
 const count = n => String(n).replace(/\B(?=(\d{3})+$)/g, NB);

@@ -181,7 +181,7 @@ const drawScope = () => {
   if (S.span) chips.push(chip(t('scopeTime', at(S.span[0]), at(S.span[1])), () => set({ span: null })));
   if (S.zoom && tree) chips.push(chip(t('scopeZoom', safe(nodeLabel(S.zoom), 60)), () => set({ zoom: 0 })));
   if (cut) chips.push(el('span', { class: 'note', id: 'scope-sum' }, `${t('gained')} ${size(cut.gained)} · ${t('released')} ${size(cut.released)} · ${t('held')} ${size(cut.gained - cut.released, true)}`));
-  if (packages) for (const [p, i] of packages) chips.push(el('span', { class: 'note' }, swatch(HUES[dark() ? 'dark' : 'light'][i]), ' ', name(p, 24)));
+  if (packages) for (const [p, i] of packages) chips.push(el('span', { class: 'note' }, swatch(HUES[dark() ? 'dark' : 'light'][i]), name(p, 24)));
   $('scope').replaceChildren(...chips);
 };
 const drawNotes = () => {
