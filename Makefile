@@ -82,6 +82,13 @@ $(B)/%.o: src/%.c | $(B)
 $(B)/skel.o: $(B)/ramtrack.skel.h $(B)/ramtrack_old.skel.h
 $(B)/kfeat.o: $(B)/featprobe.skel.h
 
+# The page of --html around its data: style, script, chart library.
+$(B)/page.h: tools/page.py $(wildcard page/*) | $(B)
+	$(call say,PAGE $@)
+	$(PYTHON) tools/page.py $@
+
+$(B)/htmlpage.o $(B)/san/htmlpage.o: $(B)/page.h
+
 $(B)/libramtrack.a: $(PURE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
@@ -109,7 +116,9 @@ clean:
 # ---- what a fresh Debian needs ----
 
 DEPS     := clang-14 llvm-14 bpftool libbpf-dev libelf-dev zlib1g-dev libyaml-dev libjansson-dev libzstd-dev gcc g++ libc6-dev pkg-config python3
+DEPS     += node-d3-axis node-d3-brush node-d3-scale node-d3-selection node-d3-shape
 TESTDEPS := $(DEPS) libcmocka-dev libclang-rt-14-dev python3-pytest python3-jsonschema python3-dev python3-venv util-linux procps
+BROWSER  := chromium-headless-shell
 VMDEPS   := qemu-system-x86 busybox-static cpio xz-utils zstd
 
 deps:
@@ -117,6 +126,7 @@ deps:
 
 test-deps:
 	@tools/install-deps.sh $(TESTDEPS)
+	@tools/install-deps.sh $(BROWSER) || echo "make: without a browser the tests of --html's page are skipped"
 
 # ---- tests ----
 
@@ -145,6 +155,10 @@ $(B)/san/test_nativefuzz: | $(B)/san/native_seed.so
 $(B)/san/pyprobe: $(PYPROBE) tools/hex.h tools/linetruth.h $(UNIT_OBJ)
 	$(CLANG) $(ALLFLAGS) $(SAN) -o $@ $(PYPROBE) $(UNIT_OBJ) $(LIBS)
 
+# A made-up run as large as one wishes, as a page; for tests/e2e/test_html.py.
+$(B)/pagegen: tests/page/generate.c $(B)/libramtrack.a | $(B)
+	$(CC) $(ALLFLAGS) -o $@ $< $(B)/libramtrack.a $(LIBS)
+
 test-unit: $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe
 	@tests/run.sh unit $(UNIT:%=$(B)/san/%)
 
@@ -163,14 +177,14 @@ $(B)/host/test_walk_old: tests/host/test_walk.c $(HOST_DEPS) | $(B)
 	mkdir -p $(B)/host
 	$(HOST_CC) -DRT_OLD_KERNEL -o $@ $< -lcmocka
 
-test-e2e: all
+test-e2e: all $(B)/pagegen
 	@tests/run.sh e2e
 
 test: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory test-all
 
-test-all: all $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe $(B)/host/test_walk $(B)/host/test_walk_old
+test-all: all $(B)/pagegen $(UNIT:%=$(B)/san/%) $(B)/san/pyprobe $(B)/nativeprobe $(B)/host/test_walk $(B)/host/test_walk_old
 	@tests/run.sh all $(UNIT:%=$(B)/san/%)
 
 test-vllm: test-deps all

@@ -65,6 +65,15 @@ struct rt_account {
 		}                                                                                  \
 	} while (0)
 
+/* Does any output want `call`? What is dear to make is made only then. */
+#define rt_account_heard(account, call)                                                            \
+	({                                                                                         \
+		bool heard_ = false;                                                               \
+		for (size_t sink_ = 0; sink_ < (account)->n_sinks; sink_++)                        \
+			heard_ |= (account)->sink[sink_].call != NULL;                             \
+		heard_;                                                                            \
+	})
+
 static inline int64_t rt_account_bytes(const struct rt_account *account, int64_t pages)
 {
 	return rt_bytes(pages, account->config.page_size);

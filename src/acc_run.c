@@ -336,22 +336,55 @@ static void rt_change_tell_stack(struct rt_account *account, uint32_t id)
 	rt_account_tell(account, on_stack, id, frames, n);
 }
 
+/* What of this stack's trie is not known outside yet, callers first: each frame is looked up once, however many stacks go through it. */
+static void rt_change_tell_nodes(struct rt_account *account, uint32_t id)
+{
+	uint32_t ids[RT_STACK_FRAMES], parent = 0;
+	size_t n = rt_stacks_untold(&account->stacks, id, ids);
+	struct rt_frame_view frame;
+
+	while (n-- > 0) {
+		if (rt_stacks_node_frame(&account->stacks, ids[n], &parent, &frame))
+			rt_account_tell(account, on_node, ids[n], parent, &frame);
+	}
+}
+
 static void rt_change_growth(struct rt_account *account, const struct rt_change *change, const struct rt_owner *owner)
 {
 	const struct rt_span *span = owner->depth ? owner->thread->span[owner->depth - 1] : NULL;
-	struct rt_growth_view view = { .ts_ns = change->run->h.ts_ns, .tid = change->run->h.tid };
+	struct rt_growth_view view = { .ts_ns = change->run->h.ts_ns, .tid = change->run->h.tid, .cause = (enum rt_cause)change->run->cause };
+	const struct rt_phase *path[RT_PATH_DEPTH];
+	uint32_t ids[RT_PATH_DEPTH];
+	int64_t gained[RT_KINDS];
 	struct rt_proc_view proc_view;
 
 	if (!account->config.want_growth || change->proc->muted ||
-	    (!change->charge.delta[RT_FILE] && !change->charge.delta[RT_ANON] && !change->charge.delta[RT_SHMEM]))
+	    (!change->charge.delta[RT_FILE] && !change->charge.delta[RT_ANON] && !change->charge.delta[RT_SHMEM] && !change->charge.gained))
 		return;
+	for (int k = 0; k < RT_KINDS; k++) /* a kind cannot end up by more than it gained: charge.released has it the same way */
+		gained[k] = change->run->gained[k] > change->charge.delta[k] ? change->run->gained[k] : change->charge.delta[k];
 	view.delta = rt_account_sizes(account, change->charge.delta);
+	view.gained = rt_account_sizes(account, gained);
 	if (change->run->cause == RT_CAUSE_SELF && change->look == RT_LOOK_STACK) {
-		rt_change_tell_stack(account, change->run->node);
+		if (rt_account_heard(account, on_stack))
+			rt_change_tell_stack(account, change->run->node);
+		if (rt_account_heard(account, on_node))
+			rt_change_tell_nodes(account, change->run->node);
 		view.stack = change->run->node;
+	} else if (change->run->cause == RT_CAUSE_SELF) {
+		view.instead = rt_change_module(account, change)->s;
 	}
-	if (span)
+	if (span) {
 		view.phase = &account->config.profile->phases[span->phase];
+		view.path_len = rt_path_elements(&account->stacks.paths, span->path, ids);
+		for (size_t i = 0; i < view.path_len; i++)
+			path[i] = &account->config.profile->phases[account->stacks.paths.path[ids[i]].phase];
+		view.path = path;
+	}
+	if (change->charge.mapping) {
+		view.mapping = change->charge.mapping->name->s;
+		view.mapping_kind = change->charge.mapping->kind;
+	}
 	rt_proc_view(change->proc, account->config.page_size, &proc_view);
 	rt_account_tell(account, on_growth, &proc_view, &view);
 }

@@ -335,6 +335,7 @@ void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code)
 	rt_stacks_forget(&account->stacks, node, code);
 	if (account->tap.on_forget)
 		account->tap.on_forget(account->tap.ctx, node, code);
+	rt_account_tell(account, on_forget, node);
 }
 
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes)

@@ -335,8 +335,11 @@ static void rt_json_native(void *ctx, const struct rt_proc_view *proc, const str
 static void rt_json_growth(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth)
 {
 	struct rt_json *json = ctx;
-	json_t *object = rt_json_line(json, "growth");
+	json_t *object;
 
+	if (!growth->delta.kind[RT_FILE] && !growth->delta.kind[RT_ANON] && !growth->delta.kind[RT_SHMEM])
+		return;
+	object = rt_json_line(json, "growth");
 	if (!object)
 		return;
 	rt_json_uint(json, object, "ts_ns", growth->ts_ns);

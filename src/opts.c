@@ -51,6 +51,7 @@ static const struct argp_option rt_options[] = {
 	{"json", 'j', "FILE", 0, "Write NDJSON records to FILE, - for standard output", 2},
 	{"json-growth", RT_OPT_JSON_GROWTH, NULL, 0, "NDJSON: also every change with its stack", 2},
 	{"record", RT_OPT_RECORD, "FILE", 0, "Keep the ledger in FILE as well, for `" RT_NAME " report'", 2},
+	{"html", RT_OPT_FORMAT + RT_FORMAT_HTML, "FILE", 0, "Write one page for a browser to FILE at the end: RSS over time, phases, stacks", 2},
 	{"perfetto", RT_OPT_FORMAT + RT_FORMAT_PERFETTO, "FILE", 0, "Phases and RSS over time for ui.perfetto.dev to FILE", 2},
 	{"folded", RT_OPT_FORMAT + RT_FORMAT_FOLDED, "FILE", 0, "Growth by stack for flamegraph.pl and speedscope to FILE", 2},
 	{"prom", RT_OPT_FORMAT + RT_FORMAT_PROM, "FILE", 0, "The summary as metrics for Prometheus's textfile collector to FILE", 2},

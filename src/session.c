@@ -271,7 +271,7 @@ static int open_kernel_side(struct session *s)
 	const char *raw = getenv("RAMTRACK_RSS_STAT"), *object = getenv("RAMTRACK_BPF_OBJECT");
 	struct rt_probe_config pc = {
 		.follow = o->follow,
-		.want_line_tables = o->json_growth || o->record || needs & RT_NEED_STACKS,
+		.want_line_tables = o->json_growth || o->record || needs & (RT_NEED_STACKS | RT_NEED_GROWTH),
 		.every_move = o->record,
 		.mappings = o->mappings,
 		.native = rt_nativewatch_wanted(s->profile, o->native_alloc),
@@ -288,7 +288,7 @@ static int open_kernel_side(struct session *s)
 		.profile = s->profile,
 		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
 		.window_ns = WINDOW_NS,
-		.want_growth = o->json_growth,
+		.want_growth = o->json_growth || needs & RT_NEED_GROWTH,
 		.want_stacks = needs & RT_NEED_STACKS,
 		.ignore_mute = own_switch() == 1,
 		.read_source = read_source_for_core,

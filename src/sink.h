@@ -119,7 +119,14 @@ struct rt_growth_view {
 	uint32_t tid;
 	struct rt_sizes delta;
 	uint32_t stack; /* 0: none */
+	const char *instead; /* the work of a thread without a stack: "<helper threads>" and so on, as in rt_outside_view.module; else NULL */
 	const struct rt_phase *phase; /* innermost, or NULL */
+	struct rt_sizes gained;	/* sum of the positive changes, by kind; what was released is gained - delta. A run that gave back all that it gained is told too */
+	const struct rt_phase *const *path; /* `phase` with those around it, outermost first */
+	size_t path_len;
+	enum rt_cause cause;
+	const char *mapping; /* as in rt_mapping_view; NULL: not told apart */
+	enum rt_map_kind mapping_kind;
 };
 
 struct rt_sink {
@@ -133,7 +140,12 @@ struct rt_sink {
 	/* Only if rt_account_config.want_growth: */
 	/* innermost first, once an id */
 	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count);
+	/* The same frame by frame, for outputs that keep a trie of their own: each node once, a caller before what it calls, before the first growth that
+	 * names it. `parent` is the caller's node; one that was never told stands for no frame (an outermost frame's). */
+	void (*on_node)(void *ctx, uint32_t node, uint32_t parent, const struct rt_frame_view *frame);
 	void (*on_growth)(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth);
+	/* Numbers of stacks below this one are not named any more */
+	void (*on_forget)(void *ctx, uint32_t stack);
 };
 
 /* ---- the summary ---- */
