@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 """Calls of C++ functions: sizes, phases and pages against what the library itself read of its page tables (targets/natives.cpp)."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 
+import harness
 import pytest
 from harness import PAGE, phase, trace, wait_until
 
@@ -241,10 +243,6 @@ class Replaced(Run):
     """The tool attaches only after the file was replaced."""
 
     def __init__(self, tool, python, library, what, prepare, before):
-        import contextlib
-
-        import harness
-
         self.notes, self.tool = {}, tool
         profile = harness.write_profile(os.path.join(tool.directory, "profile.yaml"), PHASES, native=RULES)
         with python.stage() as stage, contextlib.closing(harness.Target(python, stage, "natives.py", ("libnatives.so", what))) as target:
