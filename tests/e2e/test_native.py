@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 """Calls of C++ functions: sizes, phases and pages against what the library itself read of its page tables (targets/natives.cpp)."""
 
+import contextlib
 import json
 import os
 import re
+import subprocess
 
+import harness
 import pytest
 from harness import PAGE, phase, trace, wait_until
 
 UNIT = 64 * PAGE
 ODD = 5 * UNIT + 48  # a length that is no multiple of a page
-NAMES = ("phase_one", "phase_two", "hot_phase", "many", "stacks")
+NAMES = ("phase_one", "phase_two", "phase_clones", "hot_phase", "many", "stacks")
 PHASES = [phase(name, name, "natives.py") for name in NAMES]
 
 
@@ -151,9 +154,54 @@ def test_sizes_phases_and_pages(tool, python, library, flags):
         assert record["ts_ns"] + record["duration_ns"] <= record["end_ns_max"]
     # The summary adds up the same calls.
     for row in run.said.summary_of(run.said.pid)["native"]:
-        mine = run.said.of("native", symbol=row["symbol"], phase=row["phase"])
+        mine = run.said.of("native", symbol=row["symbol"], phase=row["phase"], inner=row["inner"])
         for key in ("calls", "bytes", "rss_delta_bytes", "own_bytes", "mapped_bytes", "released_bytes"):
             assert row[key] == sum(one[key] for one in mine), (key, row)
+
+
+def symbols_of(path):
+    return subprocess.run(["nm", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def test_clones(tool, python, library):
+    """A copy of the compiler's is the function, without its arguments; the cold part of one is no call."""
+    if "RT_NATIVE" in os.environ:
+        pytest.skip("needs a compiler")
+    made = {}
+
+    def build(directory):
+        made["symbols"] = symbols_of(library()(directory))
+
+    rules = [rule("parted"), rule("folded")]
+    run = Run(tool, python, build, "clones", rules=rules)
+    assert "parted" in made["symbols"] and re.search(r"parted\S*\.cold", made["symbols"]) and re.search(r"folded\S*\.constprop", made["symbols"]), made
+    # parted twice with its pages and twice not; folded by what it maps: a page more than it was asked for.
+    pair = [("parted", "phase_clones", UNIT, 64, 64), ("folded", "phase_clones", UNIT + PAGE, 65, 65)]
+    cold = [("parted", "phase_clones", UNIT + 1, 0, 0), ("folded", "phase_clones", UNIT + PAGE, 65, 65)]
+    assert told(run.said, run.said.pid) == (pair + cold) * 2
+
+
+def test_stripped(tool, python, library):
+    """Without .symtab: the exported functions as ever, for the local one its fallback, and what was not found is said."""
+    rules = [rule("init_shm", kind="shm", bytes="mapped", fallback=["make_shared"]), rule("my_malloc"), rule("parted"), rule("inner_alloc")]
+    run = Run(tool, python, library("-s"), "shapes", rules=rules)
+    expected = [
+        ("my_malloc", "phase_one", 3 * UNIT + 100, 193, 193),
+        ("make_shared", "phase_one", 2 * ODD, 642, 642),
+        ("inner_alloc", "phase_two", 2 * UNIT, 128, 128),
+        ("inner_alloc", "phase_two", 3 * UNIT, 192, 192),
+    ]
+    assert told(run.said, run.said.pid) == expected
+    assert re.search(r"native function parted was not found: .*libnatives\.so: ", run.said.errors)
+    assert "make_shared" in run.said.errors
+
+
+def test_a_call_that_never_returns(tool, python, library):
+    """The process ends from inside."""
+    said = Run(tool, python, library(), "leaving", rules=[rule("leaving", checkpoint=True)]).said
+    records = said.of("native", symbol="leaving")
+    assert [(r["anon_bytes"] // PAGE, r["bytes"], r["open"]) for r in records] == [(64, UNIT, True)], records
+    assert [r["edge"] for r in said.of("checkpoint", phase="leaving")] == ["enter"]
 
 
 def test_checkpoints(tool, python, library):
@@ -195,10 +243,6 @@ class Replaced(Run):
     """The tool attaches only after the file was replaced."""
 
     def __init__(self, tool, python, library, what, prepare, before):
-        import contextlib
-
-        import harness
-
         self.notes, self.tool = {}, tool
         profile = harness.write_profile(os.path.join(tool.directory, "profile.yaml"), PHASES, native=RULES)
         with python.stage() as stage, contextlib.closing(harness.Target(python, stage, "natives.py", ("libnatives.so", what))) as target:

@@ -163,6 +163,46 @@ API void caught_jump(long n)
 	pages(n);
 }
 
+// The throwing part lies apart (parted.cold), which is entered in mid-function.
+static LOCAL long parted(long n)
+{
+	Reading reading("parted", n);
+	if (n & 1)
+		throw std::runtime_error("the cold part");
+	pages(n);
+	return n;
+}
+
+// Only ever called with one second argument: the compiler makes a copy without it (folded.constprop.0).
+static LOCAL char *folded(long n, int flags)
+{
+	Reading reading("folded", n);
+	return pages(n + PAGE, flags);
+}
+
+API long clones(long n)
+{
+	long caught = 0;
+
+	for (long i = 0; i < 4; i++) {
+		try {
+			sum_of_bytes += parted(n + (i & 1));
+		} catch (const std::runtime_error &) {
+			caught++;
+		}
+		if (!folded(n, MAP_SHARED))
+			return 0;
+	}
+	return caught;
+}
+
+// Ends the process from inside.
+API void leaving(long n)
+{
+	pages(n);
+	_exit(0);
+}
+
 // Many: nothing is read, only counted.
 API void quick_throw(long n)
 {

@@ -22,7 +22,7 @@ def load(work, name):
         getattr(library, one).argtypes = [LONG, LONG]
     for one in ("switching", "interrupted"):
         getattr(library, one).argtypes = [LONG, LONG, ctypes.c_void_p, LONG]
-    for one in ("outer_alloc", "inner_alloc", "plain", "catching", "caught_jump", "catch_many", "run_threads", "threaded", "many_steps", "own_stack", "hot_alloc"):
+    for one in ("outer_alloc", "inner_alloc", "plain", "catching", "caught_jump", "catch_many", "run_threads", "threaded", "many_steps", "own_stack", "hot_alloc", "clones", "leaving"):
         getattr(library, one).argtypes = [LONG]
     library.open_notes()
     return library
@@ -58,6 +58,11 @@ def many(library, count):
 def hot_phase(library, count):
     library.many_allocs(count, 100)
     library.hot_alloc(1 << 20)
+
+
+def phase_clones(library):
+    if library.clones(UNIT) != 2:
+        raise SystemExit("the cold part was not run")
 
 
 def one_instruction(library):
@@ -133,6 +138,10 @@ def work_of(library, control, work, what, name, more):
         thread = threading.Thread(target=stacks, args=(library,))
         thread.start()
         thread.join()
+    elif what == "clones":
+        phase_clones(library)
+    elif what == "leaving":
+        library.leaving(UNIT)
     elif what == "one":
         one_instruction(library)
     elif what == "threads":
@@ -162,9 +171,11 @@ def main():
         return
     library = load(work, name)
     control.prepare("loaded", "done")
-    if what in ("shapes", "fork", "exec", "one"):  # code that runs for the first time brings pages of files
+    if what in ("shapes", "fork", "exec", "one", "leaving"):  # code that runs for the first time brings pages of files
         shapes(library)
         library.write_notes(b"/dev/null")
+    if what == "clones":
+        library.clones(UNIT)
     library.forget_notes()
     control.stop("loaded")
     control.note("work")
