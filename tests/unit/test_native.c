@@ -27,6 +27,7 @@
 #include "elffile.h"
 #include "nativeanswer.h"
 #include "nativename.h"
+#include "nativestr.h"
 #include "nativesym.h"
 #include "x86insn.h"
 
@@ -222,6 +223,65 @@ static void test_needles(void **state)
 		if (len != strlen(cases[i][1]) || strncmp(at, cases[i][1], len) != 0)
 			fail_msg("%s: %.*s", cases[i][0], (int)len, at);
 	}
+}
+
+/* ---- string tables ---- */
+
+/* Where names with a word in them begin, in tables of short and long strings over a few letters: for every offset, what strstr says. */
+static void test_string_tables(void **state)
+{
+	enum { SIZE = 700 << 10 };
+	static const struct rt_native_word words[] = {{"abba", 4}, {"bbbbbbb", 7}, {"ccac", 4}};
+	struct rt_elf elf = {.name = "strings", .fd = (int)syscall(SYS_memfd_create, "strings", 0), .size = SIZE};
+	struct rt_elf_table table = {.str_size = SIZE};
+	char *text = malloc(SIZE);
+
+	(void)state;
+	for (unsigned int round = 0; round < 4; round++) {
+		struct rt_native_ranges ranges;
+		struct rt_native_names names = {0};
+		size_t found = 0;
+
+		for (size_t i = 0; i < SIZE; i++) { /* in the last round, one string is longer than two blocks */
+			bool end = round < 3 ? rand() % (round == 0 ? 6 : 600) == 0 : i < 1000;
+
+			text[i] = end ? '\0' : (char)('a' + rand() % 3);
+		}
+		text[SIZE - 1] = '\0';
+		for (size_t i = 0; round < 3 && i < 2; i++) /* across the borders of blocks, which overlap by 512 bytes */
+			memcpy(text + (i ? 2 * (262144 - 512) + 512 : 262144) - 2 - round, "\0abba", 6);
+		elf.budget = UINT64_MAX;
+		assert_int_equal(pwrite(elf.fd, text, SIZE, 0), SIZE);
+		assert_int_equal(rt_native_scan(&elf, &table, words, 3, &ranges), 0);
+		for (size_t i = 0, stop = 0; i < SIZE; i++) {
+			static bool has; /* the string that begins at i, as long as it is the one before without a byte */
+			const char *name;
+
+			if (i >= stop || !text[i] || !has || round < 3) {
+				has = strstr(text + i, words[0].at) || strstr(text + i, words[1].at) || strstr(text + i, words[2].at);
+				stop = i;
+				for (size_t k = 0; round == 3 && has && k < 3; k++) { /* it stays so up to the last of them */
+					for (const char *p = text + i; (p = strstr(p, words[k].at)); p++)
+						stop = (size_t)(p - text) > stop ? (size_t)(p - text) : stop;
+				}
+				stop++;
+			}
+			if (rt_native_in_ranges(&ranges, (uint32_t)i) != has)
+				fail_msg("round %u, offset %zu: %d", round, i, has);
+			found += has;
+			if (i % 101)
+				continue;
+			assert_int_equal(rt_native_name(&elf, &table, &names, (uint32_t)i, &name), 0);
+			if (strlen(text + i) < RT_NATIVE_SYMBOL_MAX)
+				assert_true(name && !strcmp(name, text + i));
+			else
+				assert_null(name);
+		}
+		assert_true(found > 1000 && found < SIZE);
+		free(ranges.range);
+	}
+	free(text);
+	close(elf.fd);
 }
 
 /* ---- instructions ---- */
@@ -453,7 +513,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_libraries),	cmocka_unit_test(test_rules_for), cmocka_unit_test(test_names),	   cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_needles),		cmocka_unit_test(test_decode_refusals), cmocka_unit_test(test_child_ends), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_needles), cmocka_unit_test(test_string_tables),		cmocka_unit_test(test_decode_refusals), cmocka_unit_test(test_child_ends), cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_lies),
 	};
 
