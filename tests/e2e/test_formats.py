@@ -175,15 +175,15 @@ def test_folded(tool, python, value):
     note = re.search(r"(\d+) stacks gave back (\d+) bytes more than they gained", said.errors)
     left_out = int(note[2]) if note else 0
     assert not left_out or value == "held"
-    for entry in said.summary["processes"]:
-        told = sum(size for _, size in of_pid(lines, entry["pid"]))
-        if value == "held":
-            causes = sum(entry["causes"].values())
-            assert told - left_out == gained(entry) - gained(entry, "released_bytes") + causes
-            if len(said.of("process", pid=entry["pid"], event="exec")) == 1:  # a further one leaves memory behind without a charge
-                assert told - left_out == entry["rss_end_bytes"] - entry["rss_start_bytes"]
-        elif not any(entry["causes"].values()):
-            assert told == gained(entry, f"{value}_bytes")
+    entries = said.summary["processes"]
+    if value == "held":  # the note is of all processes together
+        charged = sum(gained(entry) - gained(entry, "released_bytes") + sum(entry["causes"].values()) for entry in entries)
+        assert sum(size for _, size in lines) - left_out == charged
+        if all(len(said.of("process", pid=entry["pid"], event="exec")) == 1 for entry in entries):  # a further one leaves memory behind without a charge
+            assert charged == sum(entry["rss_end_bytes"] - entry["rss_start_bytes"] for entry in entries)
+    for entry in entries:
+        if value != "held" and not any(entry["causes"].values()):
+            assert sum(size for _, size in of_pid(lines, entry["pid"])) == gained(entry, f"{value}_bytes")
     if value == "held":
         # Each stack's sum is that of its changes in the NDJSON, by an own addition.
         true, told = sums_of_growth(said), told_by_frames(lines)
