@@ -223,7 +223,7 @@ static uint32_t rt_native_phase(struct rt_account *account, struct rt_process *p
 static void rt_native_checkpoint(struct rt_account *account, struct rt_process *proc, const struct rt_site *site, const struct rt_hdr *h,
 				 const uint64_t before[RT_KINDS], enum rt_edge edge)
 {
-	struct rt_checkpoint_view view = { .ts_ns = h->ts_ns, .tid = h->tid, .phase = &site->phase, .edge = edge };
+	struct rt_checkpoint_view view = { .ts_ns = h->ts_ns, .tid = h->tid, .phase = &site->phase, .edge = edge, .native = true };
 	struct rt_proc_view proc_view;
 	int64_t pages[RT_KINDS], total;
 

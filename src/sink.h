@@ -85,6 +85,7 @@ struct rt_checkpoint_view {
 	struct rt_sizes rss;
 	int64_t reused;		/* exit: as in the phase; enter: 0 */
 	int64_t tree_delta;	/* exit: as in the phase; enter: 0 */
+	bool native;		/* a native function's: its call is told by on_native, not by on_phase */
 };
 
 /* A call of a native function that the profile names, or several small ones added up. */

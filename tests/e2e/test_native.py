@@ -10,6 +10,7 @@ import subprocess
 import harness
 import pytest
 from harness import PAGE, phase, trace, wait_until
+from test_formats import check_perfetto, perfetto_python, read_perfetto  # noqa: F401
 
 UNIT = 64 * PAGE
 ODD = 5 * UNIT + 48  # a length that is no multiple of a page
@@ -358,3 +359,13 @@ def test_single_stepped(tool, python, library):
     said = Run(tool, python, library(), "stepped", 100000).said
     assert re.search(r"native function stepped: .* its probe was taken off", said.errors), said.errors[-1500:]
     assert 1000 < sum(r["calls"] for r in said.of("native", symbol="stepped")) < 100000
+
+
+def test_instants_of_a_trace(tool, python, library, perfetto_python):
+    """--perfetto: each record is an instant, by Perfetto's own protos; checkpoints of native functions are no slices."""
+    path = os.path.join(tool.directory, "trace.pftrace")
+    said = Run(tool, python, library(), "shapes", options=["--perfetto", path]).said
+    read = read_perfetto(perfetto_python, path)
+    told = sorted((one["ts"], one["name"], one["notes"]["bytes"], one["notes"]["rss_delta_bytes"]) for one in read["events"] if one["type"] == "instant")
+    assert told == sorted((r["end_ns_max"], r["symbol"], r["bytes"], r["rss_delta_bytes"]) for r in said.of("native")) and told
+    check_perfetto(said, read)
