@@ -131,9 +131,7 @@ def test_while_others_map_and_unmap(tool, python):
 
 def test_summary_names_the_mappings(tool, python):
     with open(f"{tool.directory}/summary", "wb") as out:
-        start = tool.start
-        tool.start = lambda args, env=None, profile=None: start(args, env, profile, out)
-        said = trace(tool, python, FILE, "one_by_one", phases=PHASES, options=["--lang", "en"])
+        said = trace(tool, python, FILE, "one_by_one", phases=PHASES, options=["--lang", "en"], out=out)
     text = tool.text(f"{tool.directory}/summary")
     rows = text.splitlines()
     at = next(i for i, row in enumerate(rows) if row.strip().startswith("phase touch_file_shared "))
