@@ -212,8 +212,14 @@ check-profile: $(B)/pyprobe $(B)/nativeprobe
 bench: all
 	@bench/run.sh
 
+# The demo's native functions: local symbols, entries not inlined.
+$(B)/demo/vllm/_C.abi3.so: demo/shm.cpp
+	mkdir -p $(@D)
+	$(call say,CXX  $@)
+	$(CXX) -O1 -g $(WARN) -fPIC -shared -o $@ $<
+
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(B)/demo/vllm/_C.abi3.so
 	@demo/run.sh
 
 -include $(wildcard $(B)/*.d $(B)/san/*.d)

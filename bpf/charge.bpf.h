@@ -9,7 +9,7 @@
 #include "thread.bpf.h"
 #include "vma.bpf.h"
 
-/* Sends what has gathered of changes from outside once it is old, so that it comes within the window in which user space sorts. */
+/* Sends what has gathered of changes from outside once it is old (with the highest `now`: in any case), so that it comes within the window in which user space sorts. */
 static __noinline int rt_remote_flush(struct rt_space *s, u64 now)
 {
 	u64 since = s->remote_since;

@@ -227,8 +227,9 @@ static __always_inline int rt_on_switch(struct task_struct *prev)
 		return 0;
 	/* Also of changes whose events were missed: their pages are this thread's, and what it leaves on this CPU may wait there for long. */
 	rt_poll(t, s, RT_PROG_SWITCH, cfg.mm_source == RT_MM_RSS_STAT ? RT_TAKE_ONE : RT_TAKE_SEVERAL);
+	/* However young: the process may sleep now for longer than user space waits with what came after it. */
 	if (s->remote_since)
-		rt_remote_flush(s, bpf_ktime_get_ns());
+		rt_remote_flush(s, ~0ull);
 	/* Also a thread that is only preempted: while it is off its CPU another one may allocate on its behalf, in a phase that was not seen yet. */
 	rt_count(RT_C_SWITCH_LOOKS);
 	rt_glance(t, s, prev, RT_PROG_SWITCH);

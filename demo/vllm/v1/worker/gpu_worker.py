@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause)
 """The worker: device, model, KV cache, warm-up, each when it is told."""
 
+import os
+
+from vllm.config import take_time
+from vllm.distributed.cpu_communicator import init_shm
 from vllm.v1.worker.gpu_model_runner import GPUModelRunner as GPUModelRunnerV1
 from vllm.v1.worker.workspace import init_workspace_manager
 
@@ -13,12 +17,18 @@ class Worker:
         self.model_runner = None
 
     def init_device(self):
+        self.init_worker_distributed_environment()
+
         # Initialize workspace manager
         num_ubatches = 1
         init_workspace_manager(self.device, num_ubatches)
 
         # Construct the model runner
         self.model_runner = GPUModelRunnerV1(self.vllm_config, self.device)
+
+    def init_worker_distributed_environment(self):
+        take_time(self.vllm_config)  # a library's functions are watched some milliseconds after it was loaded
+        init_shm(f"ramtrack-demo-{os.getpid()}")
 
     def load_model(self):
         self.model_runner.load_model()
