@@ -14,6 +14,8 @@
 struct rt_place {
 	char path[PATH_MAX]; /* links resolved */
 	mode_t mode;
+	uid_t uid;
+	gid_t gid;
 	bool as_it_is; /* no regular file */
 };
 
@@ -38,12 +40,16 @@ static int rt_place_find(const char *path, struct rt_place *place)
 			return -ENAMETOOLONG;
 		strcpy(place->path, path);
 		place->mode = rt_default_mode();
+		place->uid = geteuid();
+		place->gid = getegid();
 		place->as_it_is = false;
 		return 0;
 	}
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
 	place->mode = st.st_mode & 07777;
+	place->uid = st.st_uid;
+	place->gid = st.st_gid;
 	place->as_it_is = !S_ISREG(st.st_mode);
 	real = place->as_it_is ? strdup(path) : realpath(path, NULL);
 	if (!real)
@@ -132,6 +138,9 @@ int rt_wholefile_write(const char *path, const void *data, size_t len)
 	if (fd < 0)
 		return fd;
 	err = rt_write_all(fd, data, len);
+	/* Whoever may not give it away keeps it. The mode comes after: a change of the owner takes bits of it. */
+	if (!err && fchown(fd, place.uid, place.gid) && errno != EPERM)
+		err = -errno;
 	if (!err && (fchmod(fd, place.mode) || fsync(fd)))
 		err = -errno;
 	if (close(fd) && !err)

@@ -13,7 +13,7 @@
 /* Can `path` be written that way? Leaves nothing behind. Returns 0 or -errno. */
 int rt_wholefile_check(const char *path);
 
-/* Writes `len` bytes and puts them in the place of `path`. A file that was there keeps its mode, a new one gets 0666 less the umask. Returns 0 or -errno: then
+/* Writes `len` bytes and puts them in the place of `path`. A file that was there keeps its mode and owner, a new one gets 0666 less the umask. Returns 0 or -errno: then
  * what was there before is still there. */
 int rt_wholefile_write(const char *path, const void *data, size_t len);
 

@@ -71,7 +71,7 @@ def event(packet, names, notes, clock):
         "clock": packet.timestamp_clock_id or clock,
         "type": kinds[one.type],
         "track": one.track_uuid,
-        "name": names[one.name_iid] if one.name_iid else None,
+        "name": names[one.name_iid] if one.name_iid else one.name or None,
         "value": one.counter_value if one.type == 4 else None,
         "notes": {notes[note.name_iid]: note.int_value for note in one.debug_annotations},
     }

@@ -409,6 +409,7 @@ static void test_wholefile(void **state)
 {
 	char folder[] = "/tmp/ramtrack-unit-XXXXXX", real[64], link[64], dangling[64];
 	mode_t mask = umask(022);
+	struct stat st;
 
 	(void)state;
 	assert_non_null(mkdtemp(folder));
@@ -422,8 +423,13 @@ static void test_wholefile(void **state)
 	assert_int_equal(rt_wholefile_write(real, "one", 3), 0);
 	expect_file(real, "one", 0644);
 	assert_int_equal(chmod(real, 0600), 0);
+	if (!geteuid())
+		assert_int_equal(chown(real, 12345, 54321), 0);
 	assert_int_equal(rt_wholefile_write(link, "second", 6), 0);
 	expect_file(real, "second", 0600);
+	assert_int_equal(stat(real, &st), 0);
+	assert_int_equal(st.st_uid, geteuid() ? geteuid() : 12345);
+	assert_int_equal(st.st_gid, geteuid() ? getegid() : 54321);
 	assert_int_equal(rt_wholefile_write(dangling, "3", 1), 0);
 	expect_file(dangling, "3", 0644);
 	assert_int_equal(rt_wholefile_check(folder), -EISDIR);
