@@ -181,7 +181,19 @@ const SUM = (() => {
   return { t: ts, v, peak: peak * U, when };
 })();
 const byPeak = d3.range(1, PROC.length).sort((a, b) => PROC[b].peak - PROC[a].peak || a - b);
-const TOP = byPeak.filter((p, i) => i < 9 && (i < 2 || PROC[p].peak > SUM.peak / 100)); /* have a colour of their own */
+/* What has a colour of its own in the sum: the largest processes, then the largest names of several. The last group is all others. */
+const GROUPS = (() => {
+  const large = byPeak.filter((p, i) => i < 9 && (PROC[p].peak > SUM.peak / 30 || (i < 2 && PROC.length < 12))), names = new Map(), own = new Set(large);
+  for (const p of byPeak) if (!own.has(p)) { if (!names.has(PROC[p].name)) names.set(PROC[p].name, []); names.get(PROC[p].name).push(p); }
+  const weight = list => d3.sum(list, p => PROC[p].peak), more = [...names.values()].filter(list => weight(list) > SUM.peak / 50).sort((a, b) => weight(b) - weight(a)).slice(0, 9 - large.length);
+  const groups = [...large.map(p => [p]), ...more];
+  for (const list of groups) for (const p of list) own.add(p);
+  groups.push(byPeak.filter(p => !own.has(p)));
+  return groups;
+})();
+const groupOf = PROC.map(() => GROUPS.length - 1);
+GROUPS.forEach((list, i) => { for (const p of list) groupOf[p] = i; });
+const procColor = p => p && groupOf[p] < GROUPS.length - 1 ? colors()[groupOf[p]] : css('--rest');
 
 /* ---- state ---- */
 const renders = []; /* [what it depends on, function] */

@@ -8,10 +8,7 @@ const win = () => S.span || [0, END];
 /* Series to stack: [label, color, function of a moment's index or time]. */
 const series = () => {
   if (S.proc) return KINDS_SHOWN().map(k => ({ key: k, label: t(k), color: css('--' + k) }));
-  const top = TOP, rest = byPeak.slice(TOP.length), c = colors();
-  const list = top.map((p, i) => ({ procs: [p], label: safe(PROC[p].name, 40) + ' ' + PROC[p].pid, color: c[i] }));
-  if (rest.length) list.push({ procs: rest, label: '+ ' + rest.length, color: css('--rest') });
-  return list;
+  return GROUPS.filter(list => list.length).map(list => ({ procs: list, color: procColor(list[0]), label: groupOf[list[0]] === GROUPS.length - 1 ? '+ ' + list.length : safe(PROC[list[0]].name, 40) + (list.length > 1 ? ' × ' + list.length : ' ' + PROC[list[0]].pid) }));
 };
 const KINDS_SHOWN = () => ['anon', 'file', 'shmem'].filter(k => k !== 'shmem' || PROC.some((p, i) => p && (!S.proc || i === S.proc) && p.rss.shmem.some(v => v)));
 
@@ -204,7 +201,7 @@ const readRows = us => {
   let sum = 0;
   for (let p = 1; p < PROC.length; p++) { const v = rssAt(p, us); if (v) { const s = v[0] + v[1] + v[2]; sum += s; list.push([p, s]); } }
   rows.push([null, t('sum'), 'p', size(sum)]);
-  list.sort((m, n) => n[1] - m[1]).slice(0, 8).forEach(([p, s]) => { const i = TOP.indexOf(p); rows.push([i >= 0 ? colors()[i] : css('--rest'), safe(PROC[p].name, 40) + ' ' + PROC[p].pid, '', size(s)]); });
+  list.sort((m, n) => n[1] - m[1]).slice(0, 8).forEach(([p, s]) => { rows.push([procColor(p), safe(PROC[p].name, 40) + ' ' + PROC[p].pid, '', size(s)]); });
   if (list.length > 8) rows.push([null, '+ ' + (list.length - 8), '', size(d3.sum(list.slice(8), d => d[1]))]);
   return rows;
 };

@@ -7,8 +7,7 @@ const sparkline = (canvas, p) => {
   c.scale(k, k);
   const ts = p ? PROC[p].rss.t : SUM.t, v = p ? PROC[p].rss.top : SUM.v, max = d3.max(v) || 1;
   if (!ts.length) return;
-  const i0 = p ? TOP.indexOf(p) : -1;
-  c.fillStyle = i0 >= 0 ? colors()[i0] : css('--rest');
+  c.fillStyle = procColor(p);
   c.beginPath();
   const x = us => us / END * w, y = s => h - s / max * (h - 3);
   let lastX = x(ts[0]), top = v[0];

@@ -127,6 +127,7 @@ class Page:
         for i in range(1, 6):
             self.mouse("mouseMoved", x0 + (x1 - x0) * i / 5, y0 + (y1 - y0) * i / 5, buttons=1)
         self.mouse("mouseReleased", x1, y1, button="left", clickCount=1)
+        self.js("new Promise(done => setTimeout(done, 100))")  # d3-drag takes the click that belongs to a drag for itself until a timer of 0 ms has run
 
     def place(self, selector, index=0):
         """Left, top, width and height of an element in the window, brought into view."""

@@ -417,12 +417,86 @@ static void test_page(void **state)
 	free(text);
 }
 
+static size_t column(const json_t *table, const char *key)
+{
+	return json_array_size(json_object_get(table, key));
+}
+
+/* More calls, and more processes with more moments, than are kept one by one: what is left out is counted, ends and peaks are exact, the longest calls are there. */
+static void test_page_bounds(void **state)
+{
+	enum { PROCS = 300, CALLS = 200, MOMENTS = 700 };
+	static struct rt_proc_summary procs[PROCS];
+	struct rt_phase phase = {.id = (char *)"p", .label = {{(char *)"p", (char *)"p"}}};
+	const struct rt_phase *path[] = {&phase};
+	struct rt_summary summary = {.procs = procs, .n_procs = PROCS};
+	char *text = NULL;
+	size_t len = 0, left_out = 0, moments = 0, longest = 0;
+	struct rt_format_config config = {.out = open_memstream(&text, &len), .lang = RT_LANG_ZH};
+	const struct rt_format *format = rt_format_get(RT_FORMAT_HTML);
+	void *page = format->open(&config);
+	struct rt_sink sink = format->sink(page);
+	unsigned int seed = 9;
+	json_t *data, *calls;
+
+	(void)state;
+	for (int i = 0; i < PROCS; i++) {
+		struct rt_proc_view *v = &procs[i].proc;
+
+		*v = (struct rt_proc_view){.pid = 1 + (uint32_t)i, .name = "x", .comm = "x", .exe = "", .cmdline = "", .start_ns = 5, .end_ns = 1ull << 40};
+		sink.on_process(sink.ctx, v, RT_EV_FORK, 5);
+		for (int m = 0; m < MOMENTS; m++) {
+			v->now.kind[RT_ANON] = v->now.total = (1 + rand_r(&seed) % 100000) * 4096ll;
+			v->peak = v->now.total > v->peak ? v->now.total : v->peak;
+			sink.on_rss(sink.ctx, v, 5 + (uint64_t)m * 1500000000ull);
+		}
+		for (int c = 0; c < CALLS; c++) {
+			struct rt_phase_view call = {.phase = &phase, .path = path, .path_len = 1, .tid = 1, .call = 1 + (uint32_t)c, .start_ns = 10, .end_ns = 10 + (uint64_t)(rand_r(&seed) % 5000000)};
+
+			if (c == 17)
+				call.end_ns = 10 + 7777777;
+			sink.on_phase(sink.ctx, v, &call);
+		}
+	}
+	format->finish(page, &summary, NULL);
+	assert_int_equal(format->error(page), 0);
+	fflush(config.out);
+	data = block(text, "data");
+	for (int i = 0; i < PROCS; i++) {
+		const json_t *proc = json_array_get(json_object_get(data, "procs"), (size_t)i + 1), *rss = json_object_get(proc, "rss");
+		size_t n = column(rss, "t");
+		json_int_t top = 0;
+
+		assert_true(n == column(rss, "anon") && n == column(rss, "top"));
+		for (size_t m = 0; m < n; m++) {
+			json_int_t one = json_integer_value(json_array_get(json_object_get(rss, "top"), m));
+
+			top = one > top ? one : top;
+		}
+		assert_int_equal(top * 4096, procs[i].proc.peak);
+		assert_int_equal(json_integer_value(json_array_get(json_object_get(rss, "anon"), n - 1)) * 4096, procs[i].proc.now.total);
+		moments += n;
+		left_out += (size_t)json_integer_value(json_object_get(proc, "calls_left_out"));
+	}
+	assert_true(moments <= 2 * 131072 + 2 * PROCS && moments > 65536); /* two of a point at most */
+	calls = json_object_get(data, "calls");
+	assert_true(column(calls, "start") <= 40000 && column(calls, "start") > 10000);
+	assert_int_equal(column(calls, "start") + left_out, PROCS * CALLS);
+	for (size_t i = 0; i < column(calls, "time"); i++)
+		longest += json_integer_value(json_array_get(json_object_get(calls, "time"), i)) == 7777777;
+	assert_int_equal(longest, PROCS);
+	json_decref(data);
+	format->close(page);
+	fclose(config.out);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_escape),		cmocka_unit_test(test_escape_any), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_line),		cmocka_unit_test(test_line_odd_times), cmocka_unit_test(test_tree),
-		cmocka_unit_test(test_tree_names),	cmocka_unit_test(test_tree_nodes),	cmocka_unit_test(test_page),
+		cmocka_unit_test(test_tree_names),	cmocka_unit_test(test_tree_nodes),	cmocka_unit_test(test_page),	cmocka_unit_test(test_page_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
