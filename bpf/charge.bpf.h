@@ -70,8 +70,10 @@ static __always_inline int rt_own(struct rt_thread *t, struct rt_space *s)
 	struct task_struct *task = rt_current_task();
 	const struct rt_delta *d = &t->delta;
 	struct rt_seen seen = {};
-	u64 now = bpf_ktime_get_ns();
+	u64 now;
 
+	rt_native_seen(t, s); /* what ends here ends before this change */
+	now = bpf_ktime_get_ns();
 	if (s->remote_since)
 		rt_remote_flush(s, now);
 	rt_look(t, s, d->prog, 0, &seen);

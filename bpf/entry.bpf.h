@@ -83,7 +83,7 @@ static __noinline u64 rt_frame_in_transit(struct rt_thread *t, const struct rt_p
 		return at;
 	if (!w.found)
 		return 0;
-	below = rt_frame_size(version, rt_user_u64(w.frame + po->frame_code));
+	below = rt_frame_size(version, rt_user_u64(w.frame + po->frame_code) & ~(u64)po->code_tag);
 	if (!below || (w.frame < top && w.frame + below > at))
 		return 0;
 	return at;
@@ -148,7 +148,7 @@ static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, 
 	struct task_struct *task = rt_current_task();
 	const struct rt_pyoff *po;
 	u32 key, was_open;
-	u64 at, tip;
+	u64 at, tip, held;
 
 	if (!t || !s || !sh)
 		return RT_WATCH_NOTHING;
@@ -163,8 +163,11 @@ static __noinline u32 rt_watch_meaning(struct rt_thread *t, struct rt_space *s, 
 	if (!at)
 		return RT_WATCH_NOTHING;
 	if (!up) {
-		rt_open_find(t, at, 1);
-		return rt_user_u64(at + po->frame_code) == code ? RT_WATCH_EXIT : RT_WATCH_NOTHING;
+		held = rt_user_u64(at + po->frame_code) & ~(u64)po->code_tag;
+		was_open = rt_shadow_has(sh, at, code);
+		was_open |= rt_open_find(t, at, 1);
+		/* From 3.14 on a frame gives its reference up before the count moves (PyStackRef_CLEAR): one that holds none is known by its place. */
+		return held == code || (!held && was_open && po->version >= 0x30e) ? RT_WATCH_EXIT : RT_WATCH_NOTHING;
 	}
 	/* From 3.12 on a frame that a traceback still needs is copied on its way out, with a reference of the copy's own: the call's end follows. */
 	was_open = rt_open_find(t, at, 0) || rt_shadow_has(sh, at, code);

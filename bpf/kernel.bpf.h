@@ -162,6 +162,7 @@ struct list_head {
 struct mm_struct {
 	struct maple_tree mm_mt;
 	struct percpu_counter rss_stat[4];
+	unsigned long total_vm; /* pages mapped */
 	unsigned long start_code;
 	unsigned long arg_start, arg_end;
 	unsigned long start_brk, brk, start_stack;
@@ -243,7 +244,9 @@ struct bpf_iter__task {
 /* arch/x86/include/asm/ptrace.h */
 struct pt_regs {
 	unsigned long r10;
+	unsigned long r9;
 	unsigned long r8;
+	unsigned long cx;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;

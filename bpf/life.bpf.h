@@ -247,6 +247,8 @@ static __always_inline int rt_on_exec(struct task_struct *task)
 	s = t ? rt_thread_space(t) : NULL;
 	if (s) {
 		prev = t->image;
+		rt_native_over(t, s, task);
+		now = bpf_ktime_get_ns();
 		rt_run_send(t, s, task);
 		if (s->image == t->image) {
 #pragma unroll
@@ -354,6 +356,7 @@ static __always_inline int rt_on_exit(struct task_struct *task)
 	 * would take its pages, does not come when this was the last thread. */
 	if (cfg.mm_source != RT_MM_RSS_STAT || last)
 		rt_poll(t, s, RT_PROG_LIFE, RT_TAKE_ALL);
+	rt_native_over(t, s, task);
 	return rt_exit_tell(t, s, task);
 }
 

@@ -5,6 +5,7 @@
 #ifndef RT_LOOK_BPF_H
 #define RT_LOOK_BPF_H
 
+#include "native.bpf.h"
 #include "pywalk.bpf.h"
 #include "rss.bpf.h"
 
@@ -364,6 +365,7 @@ static __always_inline int rt_glance(struct rt_thread *t, struct rt_space *s, st
 
 	t->busy = 1;
 	t->delta.pages = 0;
+	rt_native_seen(t, s);
 	rt_look(t, s, prog, 0, &seen);
 	rt_charge(t, s, bpf_ktime_get_ns(), &seen);
 	t->busy = 0;

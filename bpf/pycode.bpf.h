@@ -301,7 +301,7 @@ static __noinline int rt_watch_tell(struct rt_thread *t, const struct rt_pyoff *
 	r->code = c->id;
 	r->pid = rt_current_task()->tgid;
 	r->count = (u32)rt_user_u64(c->addr);
-	r->co_flags = (u32)rt_user_u64(c->addr + RT_CODE_FLAGS);
+	r->co_flags = (u32)rt_user_u64(c->addr + RT_CODE_FLAGS(po->version, po->flags & RT_PYOFF_FREE_THREADED));
 	r->version = po->version;
 	r->layout = po->flags;
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);

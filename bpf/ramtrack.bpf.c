@@ -8,6 +8,8 @@
 #include "life.bpf.h"
 
 #include "entry.bpf.h"
+#include "nativecall.bpf.h"
+#include "eval.bpf.h"
 #include "usdt.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -231,6 +233,7 @@ static __always_inline int rt_on_switch(struct task_struct *prev)
 	rt_count(RT_C_SWITCH_LOOKS);
 	rt_glance(t, s, prev, RT_PROG_SWITCH);
 	/* Nothing stays behind in a thread that does not run: live output would wait for it. */
+	rt_native_rest(t, s, prev);
 	if (t->run.active)
 		rt_emit_run(t, &t->run, prev, s->image);
 	return 0;
@@ -293,55 +296,6 @@ SEC("perf_event")
 int clock_sample(void *ctx)
 {
 	return rt_program(clock_sample, rt_on_sample());
-}
-
-/* _PyEval_EvalFrameDefault(PyThreadState *tstate, _PyInterpreterFrame *frame, int throwflag): 3.9 and newer, Python/ceval.c. */
-static __always_inline int rt_on_entry(struct pt_regs *ctx)
-{
-	struct task_struct *task = rt_current_task();
-	struct rt_thread *t = rt_thread_of(task);
-	u64 frame = ctx->si;
-	struct rt_seen seen = {};
-	const struct rt_pyoff *po;
-	struct rt_shadow *sh;
-	struct rt_space *s;
-	u32 key;
-
-	if (!t || t->busy || (u32)ctx->dx) /* throwflag: a generator is thrown into, not entered */
-		return 0;
-	s = rt_thread_space(t);
-	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)rt_of(task, mm))
-		return 0;
-	key = s->pyoff;
-	po = bpf_map_lookup_elem(&pyoffs, &key);
-	if (!po)
-		return 0;
-	rt_count(RT_C_ENTRY_HITS);
-	sh = rt_shadow_make(task, t, s);
-	if (!sh)
-		return 0;
-	t->busy = 1;
-	t->delta.pages = 0;
-	rt_root_check(s);
-	sh->ref.addr = rt_user_u64(frame + po->frame_code) & ~(u64)po->code_tag;
-	sh->ref.flags = 0;
-	if (sh->ref.addr)
-		rt_code_find(t, sh, po);
-	if (sh->ref.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) {
-		rt_look(t, s, RT_PROG_ENTRY, frame, &seen);
-		if (!seen.flags) {
-			seen.flags = RT_RUN_ENTRY;
-			rt_charge(t, s, bpf_ktime_get_ns(), &seen);
-		}
-	}
-	t->busy = 0;
-	return 0;
-}
-
-SEC("uprobe")
-int eval_entry(struct pt_regs *ctx)
-{
-	return rt_program(eval_entry, rt_on_entry(ctx));
 }
 
 SEC("iter/task")
@@ -412,7 +366,10 @@ int flush_tasks(struct bpf_iter__task *ctx)
 	if (!t)
 		return 0;
 	s = rt_thread_space(t);
-	if (s && t->run.active)
+	if (!s)
+		return 0;
+	rt_native_over(t, s, task);
+	if (t->run.active)
 		rt_emit_run(t, &t->run, task, s->image);
 	return 0;
 }

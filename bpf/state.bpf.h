@@ -258,6 +258,10 @@ struct rt_thread {
 	u32 open_at;
 	/* The call that began at the last hit, while its frame is not linked yet and its caller still stands at `from_node`: its node, 0: none. */
 	u32 new_node, new_sig, from_node;
+	u32 natives; /* native.bpf.h: calls open, and sums that wait, in the upper half; 0: nothing to be done there */
+	u32 pad;
+	u64 begun; /* frame of the call whose begin a static probe told last, until it ends (usdt.bpf.h) */
+	u64 pushed, pushed_tip; /* code object of the call that was told when its frame was made, and its caller's frame (eval.bpf.h) */
 #endif
 #ifdef RT_OLD_KERNEL
 	u64 start; /* when the task began */

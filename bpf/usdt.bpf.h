@@ -9,19 +9,11 @@
 #ifndef RT_USDT_BPF_H
 #define RT_USDT_BPF_H
 
+#include "caller.bpf.h"
 #include "cost.bpf.h"
-#include "look.bpf.h"
+#include "entry.bpf.h"
 
 #ifndef RT_OLD_KERNEL
-
-/* Generators and coroutines pass both at every step: their spans are told as ever. */
-static __always_inline bool rt_usdt_suspends(const struct rt_pyoff *po, u64 code)
-{
-	u32 flags = 0;
-
-	return bpf_probe_read_user(&flags, sizeof(flags), (void *)(code + (po->version <= 0x30a ? RT_CODE_FLAGS_310 : RT_CODE_FLAGS))) ||
-	       flags & RT_CODE_SUSPENDS;
-}
 
 /* The call whose frame is the innermost one is over, although the frame stays linked for a moment: the caller's node and signature, and looks that still find the frame take them as well. */
 static __noinline int rt_usdt_left(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, struct rt_seen *seen, u64 frame)
@@ -52,6 +44,15 @@ static __noinline int rt_usdt_left(struct rt_thread *t, struct rt_space *s, stru
 	return 0;
 }
 
+/*
+ * Has a look found this call already? The frame is linked before the first probe is passed: a thread that leaves its CPU or is sampled in between is in the call that is yet to be
+ * told. Then the thread's last run is at this node, where a frame stands only before its first instruction, and it is not the run of a call that was told.
+ */
+static __always_inline bool rt_usdt_seen_early(struct rt_thread *t, u32 node, u64 frame)
+{
+	return t->run.node == node && t->begun != frame;
+}
+
 static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, struct rt_shadow *sh, u64 frame, u32 what)
 {
 	struct rt_seen seen = {};
@@ -66,6 +67,9 @@ static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, st
 		rt_count(RT_C_WATCH_LOST);
 		return 0;
 	}
+	if (what == RT_RUN_ENTRY && rt_usdt_seen_early(t, seen.node, frame))
+		what = 0; /* one call, whose begin is known to the interval between two looks */
+	t->begun = what == RT_RUN_EXIT ? 0 : frame;
 	seen.flags = what;
 	t->call = id;
 	rt_charge(t, s, bpf_ktime_get_ns(), &seen);
@@ -73,41 +77,29 @@ static __noinline int rt_usdt_charge(struct rt_thread *t, struct rt_space *s, st
 	return 0;
 }
 
+/* Calls of a code object whose count has a watchpoint are told by that: once is enough. */
+static __always_inline bool rt_is_watched(const struct rt_thread *t, u64 code)
+{
+	struct rt_watch_key key = {.addr = code, .image = t->image};
+
+	return bpf_map_lookup_elem(&watches, &key);
+}
+
 static __always_inline int rt_on_usdt(u32 what)
 {
-	struct task_struct *task = rt_current_task();
-	struct rt_thread *t = rt_thread_of(task);
-	const struct rt_pyoff *po;
-	struct rt_shadow *sh;
-	struct rt_space *s;
+	struct rt_caller c = {};
 	u64 frame, code;
-	u32 key;
 
-	if (!t || t->busy)
+	if (!rt_caller_find(&c))
 		return 0;
-	s = rt_thread_space(t);
-	if (!s || s->py_state != RT_PY_READY || s->mm != (u64)rt_of(task, mm))
+	frame = rt_current_frame(c.t, c.s, c.po, rt_of(rt_current_task(), thread.fsbase));
+	code = frame ? rt_user_u64(frame + c.po->frame_code) & ~(u64)c.po->code_tag : 0;
+	if (!code || !rt_caller_shadow(&c, code))
 		return 0;
-	key = s->pyoff;
-	po = bpf_map_lookup_elem(&pyoffs, &key);
-	if (!po)
-		return 0;
-	rt_count(RT_C_ENTRY_HITS);
-	frame = rt_current_frame(t, s, po, rt_of(task, thread.fsbase));
-	code = frame ? rt_user_u64(frame + po->frame_code) & ~(u64)po->code_tag : 0;
-	sh = code ? rt_shadow_make(task, t, s) : NULL;
-	if (!sh)
-		return 0;
-	t->busy = 1;
-	t->delta.pages = 0;
-	rt_root_check(s);
-	sh->ref.addr = code;
-	sh->ref.flags = 0;
-	rt_code_get(t, sh, po, &sh->ref, RT_PROG_ENTRY);
-	/* Functions in which statements are to be told begin with none of them: left to the other looks. */
-	if ((sh->ref.flags & (RT_CODE_IS_FUNCTION | RT_CODE_IS_STATEMENT)) == RT_CODE_IS_FUNCTION && !rt_usdt_suspends(po, code))
-		rt_usdt_charge(t, s, sh, frame, what);
-	t->busy = 0;
+	rt_code_get(c.t, c.sh, c.po, &c.sh->ref, RT_PROG_ENTRY);
+	if (c.sh->ref.flags & RT_CODE_IS_FUNCTION && !rt_code_suspends(c.po, code) && !rt_is_watched(c.t, code))
+		rt_usdt_charge(c.t, c.s, c.sh, frame, what);
+	c.t->busy = 0;
 	return 0;
 }
 

@@ -58,6 +58,9 @@ enum rt_type {
 	RT_REC_OPENING = 12,	/* from user space: what an image held when it was attached to, one mapping's name */
 	RT_REC_WATCH = 14,	/* a code object that the profile marks `watch` was met: where its count lies; never comes to the core */
 	RT_REC_ARGS = 13,	/* while a process is waited for: the command line of an exec; never comes to the core */
+	RT_REC_NATIVE = 15,	/* a call of a native function that the profile names is over, or several small ones, added up */
+	RT_REC_NATIVE_ENTER = 16, /* one whose rule has a checkpoint of its own begins */
+	RT_REC_SITE = 17,	/* from user space: a native function that has a probe; before the first record that names it */
 };
 
 struct rt_hdr {
@@ -263,6 +266,7 @@ enum rt_meta {
 	RT_META_TITLE = 1,   /* command line, as /proc/PID/cmdline reads now (NULs are blanks, trailing blanks gone) */
 	RT_META_EXE = 2,     /* path of the executable */
 	RT_META_PYTHON = 3,  /* "3.11.7"; empty: no Python */
+	RT_META_INEXACT = 5, /* what told of calls of this phase (empty: of all) was taken off: those that are open are not told exactly */
 	RT_META_MUTED = 4,   /* VLLM_ENABLE_RAM_TRACKING=0 in its environment: no log lines, no phases */
 };
 
@@ -306,6 +310,66 @@ struct rt_rec_watch { /* h.image, h.tid: whose; follows its CODE record */
 };
 static_assert(sizeof(struct rt_rec_watch) == 56, "rt_rec_watch");
 
+/* ---- native functions ---- */
+
+enum rt_native_flags {
+	RT_NATIVE_SUM = 1,	  /* calls that were too small or too many for a record each, added up */
+	RT_NATIVE_OPEN = 2,	  /* it had not returned when its thread, its image or the run ended */
+	RT_NATIVE_CHECKPOINT = 4, /* a NATIVE_ENTER came before it */
+	RT_NATIVE_NOT_FOLLOWED = 8, /* calls nested too deeply: counted, but the pages inside are those of the call around them */
+	RT_NATIVE_INNER = 16,	    /* made inside of an open call of the same kind and operation, whose sizes contain its own */
+};
+
+/* h.ts_ns is when the call (of a sum: the last one) was seen to be over: its thread's stack pointer was above it. Page sums contain the calls nested inside; what the
+ * thread changes between its return and that look belongs to nobody, because each change is a look. */
+struct rt_rec_native {
+	struct rt_hdr h;
+	__rt_u64 begin_ns; /* its entry; of a sum the first one's */
+	__rt_u64 last_ns;  /* when it was last seen open; begin_ns at least. Of a sum: that of the last call */
+	__rt_u64 open_ns;  /* last_ns - begin_ns, added up over calls */
+	__rt_u64 bytes;	   /* by the arguments, added up; 0 where the rule says `mapped` */
+	__rt_u64 addr;	   /* first argument; of a sum 0 */
+	__rt_u64 mapped;   /* bytes that the thread mapped inside, by all its system calls together */
+	__rt_u64 unmapped;
+	__rt_u64 before[RT_KINDS]; /* totals of the address space when it was seen to be over; of a sum when it was sent */
+	__rt_s32 delta[RT_KINDS];  /* pages that the thread changed inside */
+	__rt_s32 own;		   /* the same, all kinds, without nested calls */
+	__rt_u32 gained;	   /* sum of the positive changes, nested calls included (released = gained - delta) */
+	__rt_u32 site;		   /* rt_rec_site.site */
+	__rt_u32 node;		   /* stack at the entry, 0: none */
+	__rt_u32 calls;
+	__rt_u32 flags;		   /* enum rt_native_flags */
+	__rt_u32 pad;
+};
+static_assert(sizeof(struct rt_rec_native) == 144, "rt_rec_native");
+
+struct rt_rec_native_enter { /* h.ts_ns: at the entry exactly */
+	struct rt_hdr h;
+	__rt_u64 before[RT_KINDS];
+	__rt_u32 site;
+	__rt_u32 node;
+};
+static_assert(sizeof(struct rt_rec_native_enter) == 56, "rt_rec_native_enter");
+
+/* Followed by len bytes: symbol, kind, library, label in Chinese and in English, each with a NUL behind it; padded to 8. */
+struct rt_rec_site {
+	struct rt_hdr h; /* ts_ns, image, tid 0 */
+	__rt_u32 site;	 /* > 0, never reused */
+	__rt_u32 flags;	 /* enum rt_site_kind */
+	__rt_u32 rule;	 /* index into the profile's native rules */
+	__rt_u32 len;
+};
+static_assert(sizeof(struct rt_rec_site) == 40, "rt_rec_site");
+
+enum rt_site_kind {
+	RT_SITEK_FREE = 1,   /* gives memory back */
+	RT_SITEK_MAPPED = 2, /* its size is what the thread maps (RT_SITEK_FREE: unmaps) inside */
+	RT_SITEK_CHECKPOINT = 4,
+	RT_SITEK_HOT = 8,
+	RT_SITEK_STEPPED = 16, /* each hit of its probe is single-stepped */
+	RT_SITEK_ADDR = 32,    /* the first argument is the address */
+};
+
 /* What was lost or cut, by cause, one row per CPU in the map `counters`. Append only. */
 enum rt_counter {
 	RT_C_RSS_EVENTS,	/* RSS changes of followed address spaces */
@@ -337,6 +401,11 @@ enum rt_counter {
 	RT_C_WAKE_LOOKS,	/* looks when a thread woke another one of its process */
 	RT_C_WATCH_HITS,	/* watchpoints on code objects hit */
 	RT_C_WATCH_LOST,	/* of them: begins or ends of calls at which the stack could not be looked at: their spans are not exact */
+	RT_C_NATIVE_CALLS,	/* calls of native functions of followed threads that were noted */
+	RT_C_NATIVE_LOST,	/* such calls that could not be: the thread was being looked at, or there was no memory for it */
+	RT_C_NATIVE_DEEP,	/* calls nested too deeply to be followed: counted without the pages inside */
+	RT_C_NATIVE_ELSEWHERE,	/* changes of a thread on another stack (alternate signal stack, coroutine) while a call was open: not charged to it */
+	RT_C_LOST_NATIVE,	/* ring buffer full: a native call's record lost */
 	RT_COUNTERS,
 };
 

@@ -20,6 +20,7 @@
 #define RT_OLD_THREADS 16384	  /* before 5.17: threads followed at a time */
 #define RT_OLD_SHADOWS 512	  /* and those of them that run Python */
 #define RT_MAX_WATCHES 1024	  /* code objects watched at a time */
+#define RT_MAX_SITES 1024	  /* probes on native functions */
 #define RT_RING_BYTES (8u << 20)
 
 /* Which hooks tell that pages moved (option --mm-source). */
@@ -64,6 +65,17 @@ struct rt_watch_value {
 	__rt_u64 ns; /* that the program took at them */
 	__rt_u32 last;	/* lower half of the count at the last hit */
 	__rt_u32 known; /* there was one */
+};
+
+/* Map `native_sites`, by the probe's cookie. */
+struct rt_site_conf {
+	__rt_u32 flags; /* enum rt_site_kind; 0 in `set`: no such site */
+	__rt_u32 set;
+	/* integer arguments that are multiplied with each other, 1 the first; 0: none */
+	__rt_u8 arg[2];
+	__rt_u8 bits[2]; /* 64 or 32 */
+	__rt_u32 kind;	 /* the same number for all of one kind and operation; 1 to 65535 */
+	__rt_u64 min_bytes; /* a hot function's call with less than this has no record of its own */
 };
 
 /* Hash of names, the same on both sides: FNV-1a, 64 bits. A key is the hash of the qualname, mixed with the hash of the last or of the last two components of

@@ -6,12 +6,14 @@
  *	acc_life    processes and threads come and go
  *	acc_run     changes: edges of phases, and whose the pages are
  *	acc_span    open phases
+ *	acc_native  calls of native functions
  *	acc_summary the end
  */
 #ifndef RT_ACC_CORE_H
 #define RT_ACC_CORE_H
 
 #include "acc_mapping.h"
+#include "acc_native.h"
 #include "acc_order.h"
 #include "acc_proc.h"
 #include "acc_stack.h"
@@ -40,6 +42,7 @@ struct rt_account {
 	struct rt_order order;
 	struct rt_procs procs;
 	struct rt_mappings mappings;
+	struct rt_natives natives;
 	struct rt_sum_frames frames; /* if config.want_stacks */
 	/* image -> pid, from the moment its record arrives: sources are read before it is applied */
 	struct rt_map pids;
@@ -61,6 +64,15 @@ struct rt_account {
 				to_->call(to_->ctx, __VA_ARGS__);                                  \
 		}                                                                                  \
 	} while (0)
+
+/* Does any output want `call`? What is dear to make is made only then. */
+#define rt_account_heard(account, call)                                                            \
+	({                                                                                         \
+		bool heard_ = false;                                                               \
+		for (size_t sink_ = 0; sink_ < (account)->n_sinks; sink_++)                        \
+			heard_ |= (account)->sink[sink_].call != NULL;                             \
+		heard_;                                                                            \
+	})
 
 static inline int64_t rt_account_bytes(const struct rt_account *account, int64_t pages)
 {
@@ -96,6 +108,13 @@ void rt_life_snap(struct rt_account *account, const struct rt_rec_snap *rec);
 void rt_life_meta(struct rt_account *account, const struct rt_rec_meta *rec);
 void rt_life_opening(struct rt_account *account, const struct rt_rec_opening *rec);
 void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run);
+
+/* acc_native.c */
+void rt_native_apply(struct rt_account *account, const struct rt_rec_native *rec);
+void rt_native_enter(struct rt_account *account, const struct rt_rec_native_enter *rec);
+
+/* The span that a change of this thread (NULL: not known) would be charged to now by the rule of whose phase it is, its own stack apart; NULL: none. */
+const struct rt_span *rt_run_owner(struct rt_process *proc, struct rt_thread *thread);
 
 /* Closes the spans of a thread that is not where its process is any longer, and ends it. */
 void rt_life_drop_thread(struct rt_account *account, struct rt_thread *thread, uint64_t ts_ns);

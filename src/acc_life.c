@@ -338,6 +338,9 @@ void rt_life_meta(struct rt_account *account, const struct rt_rec_meta *rec)
 	case RT_META_PYTHON:
 		rt_proc_set_text(&account->procs, &proc->python, text, rec->len);
 		break;
+	case RT_META_INEXACT:
+		rt_spans_inexact(account, proc, (const char *)text, rec->len);
+		break;
 	case RT_META_MUTED:
 		proc->muted = !account->config.ignore_mute;
 		if (proc->muted)

@@ -17,15 +17,17 @@
 #define RT_NODE_CHUNKS 1024u  /* chunks at a time: 4,194,304 nodes, 64 MiB; a tool that forgets stays far below */
 #define RT_NODE_ROOTS 65536u /* roots kept from forgotten chunks */
 
-#define RT_PATH_UNKNOWN 0x7ffffffdu /* path of a node whose ancestors are not known (their records were lost) */
+#define RT_PATH_UNKNOWN 0x3ffffffdu /* path of a node whose ancestors are not known (their records were lost) */
 
 struct rt_node {
 	uint32_t parent, code, instr;
-	uint32_t tag; /* 0: no such node; else path + 1, with RT_NODE_SENT */
+	uint32_t tag; /* 0: no such node; else path + 1, with RT_NODE_MARKS */
 };
 _Static_assert(sizeof(struct rt_node) == 16, "a node must stay small");
 
 #define RT_NODE_SENT 0x80000000u /* its stack has been told to the outputs */
+#define RT_NODE_TOLD 0x40000000u /* it has been told by itself */
+#define RT_NODE_MARKS (RT_NODE_SENT | RT_NODE_TOLD)
 
 struct rt_node_chunk;
 
@@ -42,7 +44,7 @@ struct rt_nodes {
 
 static inline uint32_t rt_node_path(const struct rt_node *node)
 {
-	return (node->tag & ~RT_NODE_SENT) - 1;
+	return (node->tag & ~RT_NODE_MARKS) - 1;
 }
 
 /* The node, or NULL. Valid until the next call that adds or forgets. */

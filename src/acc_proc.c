@@ -145,6 +145,7 @@ static void rt_proc_free(struct rt_procs *procs, struct rt_process *proc)
 	rt_outside_free(&proc->outside, procs->texts);
 	rt_stacksum_free(&proc->stacks, procs->frames);
 	rt_rows_free(&proc->rows);
+	rt_native_rows_free(&proc->natives, procs->texts);
 	for (uint32_t i = 0; i < proc->n_held; i++)
 		rt_text_put(procs->texts, proc->held[i].name);
 	free(proc->held);
@@ -212,6 +213,7 @@ static void rt_proc_merge(struct rt_procs *procs, struct rt_process *proc)
 	into->unaccounted += proc->unaccounted;
 	into->has_phase |= proc->has_phase;
 	rt_rows_add(&into->rows, &proc->rows);
+	rt_native_rows_add(&into->natives, procs->texts, &proc->natives);
 	rt_outside_add(&into->outside, &proc->outside);
 	rt_proc_merge_stacks(procs, into, proc);
 	while ((child = proc->first_child)) {

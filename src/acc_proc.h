@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "acc_map.h"
+#include "acc_native.h"
 #include "acc_outside.h"
 #include "acc_rows.h"
 #include "acc_split.h"
@@ -103,6 +104,7 @@ struct rt_process {
 	uint32_t *calls; /* per phase of the profile; made with the first span */
 	struct rt_rows rows;
 	struct rt_outside outside;
+	struct rt_native_rows natives;
 	struct rt_stacksum stacks;
 	int64_t ambiguous, by_creator, by_only, cause[RT_CAUSES];
 	int64_t unaccounted;

@@ -207,18 +207,13 @@ static struct rt_owner rt_owner_foreign(struct rt_account *account, const struct
 }
 
 /* The rule of whose phase it is: its own, its creators', the only one there is. */
-static struct rt_owner rt_change_owner(struct rt_account *account, const struct rt_change *change)
+static struct rt_owner rt_owner_of(struct rt_process *proc, struct rt_thread *thread)
 {
-	struct rt_process *proc = change->proc;
-	struct rt_thread *thread = change->foreign ? NULL : change->thread, *up;
 	struct rt_owner owner = { .whose = RT_WHOSE_NOBODY };
+	struct rt_thread *up;
 	int hops = 0;
 
 	if (!proc->phase_threads)
-		return owner;
-	if (change->foreign)
-		owner = rt_owner_foreign(account, change);
-	if (owner.depth)
 		return owner;
 	if (thread && thread->n_spans)
 		return (struct rt_owner){ .whose = RT_WHOSE_OWN, .thread = thread, .depth = thread->n_spans };
@@ -231,6 +226,22 @@ static struct rt_owner rt_change_owner(struct rt_account *account, const struct 
 	if (!up->next_phase)
 		return (struct rt_owner){ .whose = RT_WHOSE_ONLY, .thread = up, .depth = up->n_spans };
 	return owner;
+}
+
+const struct rt_span *rt_run_owner(struct rt_process *proc, struct rt_thread *thread)
+{
+	struct rt_owner owner = rt_owner_of(proc, thread);
+
+	return owner.depth ? owner.thread->span[owner.depth - 1] : NULL;
+}
+
+static struct rt_owner rt_change_owner(struct rt_account *account, const struct rt_change *change)
+{
+	struct rt_owner owner = { .whose = RT_WHOSE_NOBODY };
+
+	if (change->foreign && change->proc->phase_threads)
+		owner = rt_owner_foreign(account, change);
+	return owner.depth ? owner : rt_owner_of(change->proc, change->foreign ? NULL : change->thread);
 }
 
 /* What a charge outside any phase is put under; the text is borrowed. */
@@ -325,22 +336,55 @@ static void rt_change_tell_stack(struct rt_account *account, uint32_t id)
 	rt_account_tell(account, on_stack, id, frames, n);
 }
 
+/* What of this stack's trie is not known outside yet, callers first: each frame is looked up once, however many stacks go through it. */
+static void rt_change_tell_nodes(struct rt_account *account, uint32_t id)
+{
+	uint32_t ids[RT_STACK_FRAMES], parent = 0;
+	size_t n = rt_stacks_untold(&account->stacks, id, ids);
+	struct rt_frame_view frame;
+
+	while (n-- > 0) {
+		if (rt_stacks_node_frame(&account->stacks, ids[n], &parent, &frame))
+			rt_account_tell(account, on_node, ids[n], parent, &frame);
+	}
+}
+
 static void rt_change_growth(struct rt_account *account, const struct rt_change *change, const struct rt_owner *owner)
 {
 	const struct rt_span *span = owner->depth ? owner->thread->span[owner->depth - 1] : NULL;
-	struct rt_growth_view view = { .ts_ns = change->run->h.ts_ns, .tid = change->run->h.tid };
+	struct rt_growth_view view = { .ts_ns = change->run->h.ts_ns, .tid = change->run->h.tid, .cause = (enum rt_cause)change->run->cause };
+	const struct rt_phase *path[RT_PATH_DEPTH];
+	uint32_t ids[RT_PATH_DEPTH];
+	int64_t gained[RT_KINDS];
 	struct rt_proc_view proc_view;
 
 	if (!account->config.want_growth || change->proc->muted ||
-	    (!change->charge.delta[RT_FILE] && !change->charge.delta[RT_ANON] && !change->charge.delta[RT_SHMEM]))
+	    (!change->charge.delta[RT_FILE] && !change->charge.delta[RT_ANON] && !change->charge.delta[RT_SHMEM] && !change->charge.gained))
 		return;
+	for (int k = 0; k < RT_KINDS; k++) /* a kind cannot end up by more than it gained: charge.released has it the same way */
+		gained[k] = change->run->gained[k] > change->charge.delta[k] ? change->run->gained[k] : change->charge.delta[k];
 	view.delta = rt_account_sizes(account, change->charge.delta);
+	view.gained = rt_account_sizes(account, gained);
 	if (change->run->cause == RT_CAUSE_SELF && change->look == RT_LOOK_STACK) {
-		rt_change_tell_stack(account, change->run->node);
+		if (rt_account_heard(account, on_stack))
+			rt_change_tell_stack(account, change->run->node);
+		if (rt_account_heard(account, on_node))
+			rt_change_tell_nodes(account, change->run->node);
 		view.stack = change->run->node;
+	} else if (change->run->cause == RT_CAUSE_SELF) {
+		view.instead = rt_change_module(account, change)->s;
 	}
-	if (span)
+	if (span) {
 		view.phase = &account->config.profile->phases[span->phase];
+		view.path_len = rt_path_elements(&account->stacks.paths, span->path, ids);
+		for (size_t i = 0; i < view.path_len; i++)
+			path[i] = &account->config.profile->phases[account->stacks.paths.path[ids[i]].phase];
+		view.path = path;
+	}
+	if (change->charge.mapping) {
+		view.mapping = change->charge.mapping->name->s;
+		view.mapping_kind = change->charge.mapping->kind;
+	}
 	rt_proc_view(change->proc, account->config.page_size, &proc_view);
 	rt_account_tell(account, on_growth, &proc_view, &view);
 }

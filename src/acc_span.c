@@ -285,6 +285,16 @@ void rt_spans_close_process(struct rt_account *account, struct rt_process *proc,
 		rt_spans_close_thread(account, proc->phase_threads, moment);
 }
 
+void rt_spans_inexact(const struct rt_account *account, struct rt_process *proc, const char *phase, size_t len)
+{
+	for (struct rt_span *span = proc->spans; span; span = span->next) {
+		const char *id = rt_span_phase(account, span)->id;
+
+		if (!len || (strlen(id) == len && !memcmp(id, phase, len)))
+			span->start_exact = false;
+	}
+}
+
 void rt_spans_drop(struct rt_process *proc)
 {
 	while (proc->phase_threads)

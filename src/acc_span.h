@@ -34,6 +34,9 @@ void rt_spans_follow(struct rt_account *account, struct rt_thread *thread, const
 void rt_spans_close_thread(struct rt_account *account, struct rt_thread *thread, const struct rt_moment *moment);
 void rt_spans_close_process(struct rt_account *account, struct rt_process *proc, const struct rt_moment *moment);
 
+/* Spans of the phase with this id (len 0: of all) that are open may have ended unseen, and others begun: they are not exact. */
+void rt_spans_inexact(const struct rt_account *account, struct rt_process *proc, const char *phase, size_t len);
+
 /* Forgets all open spans of a process without a word. */
 void rt_spans_drop(struct rt_process *proc);
 

@@ -149,7 +149,7 @@ uint32_t rt_stacks_path(struct rt_stacks *stacks, uint32_t id)
 			break;
 		path = rt_node_path(rt_nodes_find(&stacks->nodes, at->parent));
 		path = rt_stacks_extend(stacks, at->parent, at->code, at->instr, path);
-		at->tag = (path + 1) | (at->tag & RT_NODE_SENT);
+		at->tag = (path + 1) | (at->tag & RT_NODE_MARKS);
 	}
 	return rt_node_path(node);
 }
@@ -254,33 +254,65 @@ struct rt_text *rt_stacks_module(struct rt_stacks *stacks, uint32_t node)
 	return frozen;
 }
 
+/* False: the node stands for no frame. */
+static bool rt_stacks_frame(const struct rt_stacks *stacks, const struct rt_node *node, struct rt_frame_view *frame)
+{
+	const struct rt_code *code = rt_codes_find(&stacks->codes, node->code);
+
+	if (code) {
+		*frame = (struct rt_frame_view){
+			.function = code->qualname->s,
+			.file = code->file->s,
+			.line = rt_code_line(code, node->instr),
+		};
+		return true;
+	}
+	*frame = (struct rt_frame_view){
+		.function = node->code == RT_CODE_GAP ? RT_STACK_GAP : RT_STACK_UNKNOWN,
+		.file = "",
+	};
+	return node->code != RT_CODE_ROOT;
+}
+
 size_t rt_stacks_frames(struct rt_stacks *stacks, uint32_t node, const struct rt_frame_view **frames)
 {
 	size_t n = 0;
 
 	while (node && stacks->frame && n < RT_STACK_FRAMES) {
 		const struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
-		const struct rt_code *code;
 
 		if (!at)
 			break;
-		code = rt_codes_find(&stacks->codes, at->code);
-		if (code) {
-			stacks->frame[n++] = (struct rt_frame_view){
-				.function = code->qualname->s,
-				.file = code->file->s,
-				.line = rt_code_line(code, at->instr),
-			};
-		} else if (at->code != RT_CODE_ROOT) {
-			stacks->frame[n++] = (struct rt_frame_view){
-				.function = at->code == RT_CODE_GAP ? RT_STACK_GAP : RT_STACK_UNKNOWN,
-				.file = "",
-			};
-		}
+		if (rt_stacks_frame(stacks, at, &stacks->frame[n]))
+			n++;
 		node = at->parent;
 	}
 	*frames = stacks->frame;
 	return n;
+}
+
+size_t rt_stacks_untold(struct rt_stacks *stacks, uint32_t node, uint32_t ids[RT_STACK_FRAMES])
+{
+	struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
+	size_t n = 0;
+
+	while (at && !(at->tag & RT_NODE_TOLD) && n < RT_STACK_FRAMES) {
+		ids[n++] = node;
+		at->tag |= RT_NODE_TOLD;
+		node = at->parent;
+		at = node ? rt_nodes_find(&stacks->nodes, node) : NULL;
+	}
+	return n;
+}
+
+bool rt_stacks_node_frame(struct rt_stacks *stacks, uint32_t node, uint32_t *parent, struct rt_frame_view *frame)
+{
+	const struct rt_node *at = rt_nodes_find(&stacks->nodes, node);
+
+	if (!at)
+		return false;
+	*parent = at->parent;
+	return rt_stacks_frame(stacks, at, frame);
 }
 
 static uint32_t rt_stacks_sum_step(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t parent, const struct rt_node *at)

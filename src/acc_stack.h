@@ -64,6 +64,12 @@ struct rt_text *rt_stacks_module(struct rt_stacks *stacks, uint32_t node);
 /* Frames of a stack, innermost first, in scratch memory. Returns how many. */
 size_t rt_stacks_frames(struct rt_stacks *stacks, uint32_t node, const struct rt_frame_view **frames);
 
+/* The node and those around it that this function has not named before, innermost first: at most RT_STACK_FRAMES. Returns how many. */
+size_t rt_stacks_untold(struct rt_stacks *stacks, uint32_t node, uint32_t ids[RT_STACK_FRAMES]);
+
+/* A node's frame and its caller's node. False: there is no such node, or it is a root, which stands for no frame. */
+bool rt_stacks_node_frame(struct rt_stacks *stacks, uint32_t node, uint32_t *parent, struct rt_frame_view *frame);
+
 /* The same stack in the trie of sums (stacksum.h). Frames whose code object is not known are "<unknown>". */
 uint32_t rt_stacks_sum_frame(struct rt_stacks *stacks, struct rt_sum_frames *frames, uint32_t node);
 

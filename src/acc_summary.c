@@ -161,6 +161,36 @@ static void rt_summary_outside(struct rt_account *account, struct rt_process *pr
 		};
 }
 
+static void rt_summary_natives(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
+{
+	struct rt_native_sum_view *view = proc->natives.n ? rt_summary_alloc(account, proc->natives.n, sizeof(*view)) : NULL;
+
+	if (!view)
+		return;
+	out->natives = view;
+	for (uint32_t i = 0; i < proc->natives.n; i++) {
+		const struct rt_native_row *row = &proc->natives.row[i];
+
+		view[out->n_natives++] = (struct rt_native_sum_view){
+			.symbol = row->symbol ? row->symbol->s : "<others>",
+			.kind = row->kind ? row->kind->s : "",
+			.library = row->library ? row->library->s : "",
+			.is_free = row->is_free,
+			.inner = row->inner,
+			.phase = row->phase < account->config.profile->n_phases ? &account->config.profile->phases[row->phase] : NULL,
+			.calls = row->calls,
+			.bytes = row->bytes,
+			.duration_ns = row->open_ns,
+			.mapped = row->mapped,
+			.unmapped = row->unmapped,
+			.delta = rt_account_sizes(account, row->delta),
+			.own = rt_account_bytes(account, row->own),
+			.gained = rt_account_bytes(account, row->gained),
+			.released = rt_account_bytes(account, row->gained - rt_pages_total(row->delta)),
+		};
+	}
+}
+
 /* The process ran while its mappings were read, after its baseline was: by how much they differ is said, by kind. */
 static void rt_summary_opening(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
 {
@@ -250,6 +280,7 @@ static void rt_summary_proc(struct rt_account *account, struct rt_process *proc,
 	else
 		rt_summary_phases(account, proc, out);
 	rt_summary_outside(account, proc, out);
+	rt_summary_natives(account, proc, out);
 	rt_summary_stacks(account, proc, out);
 	out->outside_net = rt_account_bytes(account, proc->outside.net);
 	out->ambiguous_net = rt_account_bytes(account, proc->ambiguous);
@@ -330,7 +361,7 @@ void rt_summary_build(struct rt_account *account, uint64_t now_ns, const uint64_
 	summary->duration_ns = account->begun ? now_ns - account->first_ns : 0;
 	summary->late_records = account->late_records;
 	summary->lost_records = account->lost_records + summary->counters[RT_C_LOST_RUN] +
-				summary->counters[RT_C_LOST_LIFE] + summary->counters[RT_C_NO_SLOT];
+				summary->counters[RT_C_LOST_LIFE] + summary->counters[RT_C_LOST_NATIVE] + summary->counters[RT_C_NATIVE_LOST] + summary->counters[RT_C_NO_SLOT];
 	summary->lost_stacks = account->lost_stacks + account->stacks.lost + account->stacks.paths.refused +
 			       summary->counters[RT_C_LOST_NODE] + summary->counters[RT_C_LOST_CODE] +
 			       summary->counters[RT_C_STACK_UNREADABLE] + summary->counters[RT_C_SHADOW_NOMEM];

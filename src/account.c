@@ -17,6 +17,9 @@ static const size_t rt_record_size[] = {
 	[RT_REC_SNAP] = sizeof(struct rt_rec_snap),	    [RT_REC_META] = sizeof(struct rt_rec_meta),
 	[RT_REC_MAP] = sizeof(struct rt_rec_map),
 	[RT_REC_OPENING] = sizeof(struct rt_rec_opening),
+	[RT_REC_NATIVE] = sizeof(struct rt_rec_native),
+	[RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter),
+	[RT_REC_SITE] = sizeof(struct rt_rec_site),
 };
 
 static int rt_account_init(struct rt_account *account)
@@ -75,6 +78,7 @@ void rt_account_free(struct rt_account *account)
 	rt_sum_free(&account->frames);
 	rt_order_free(&account->order);
 	rt_mappings_free(&account->mappings);
+	rt_natives_free(&account->natives, &account->texts);
 	rt_map_free(&account->pids);
 	rt_texts_free(&account->texts); /* last: all others give their texts back */
 	free(account);
@@ -126,6 +130,12 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 	case RT_REC_OPENING:
 		rt_life_opening(account, record);
 		break;
+	case RT_REC_NATIVE:
+		rt_native_apply(account, record);
+		break;
+	case RT_REC_NATIVE_ENTER:
+		rt_native_enter(account, record);
+		break;
 	}
 }
 
@@ -157,6 +167,7 @@ static int rt_account_push(struct rt_account *account, uint64_t ts_ns, const voi
 static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 {
 	struct rt_rec_opening opening;
+	struct rt_rec_native native;
 	struct rt_rec_proc proc;
 	struct rt_rec_meta meta;
 	struct rt_rec_run run;
@@ -173,6 +184,9 @@ static bool rt_record_sane(const uint8_t *record, size_t size, uint16_t type)
 		memcpy(&opening, record, sizeof(opening));
 		return opening.kind < RT_KINDS && opening.len <= size - sizeof(opening) &&
 		       opening.bytes >> 12 < (uint64_t)RT_PAGES_MAX;
+	case RT_REC_NATIVE:
+		memcpy(&native, record, sizeof(native));
+		return native.calls && native.site;
 	case RT_REC_RUN:
 		memcpy(&run, record, sizeof(run));
 		return run.cause < RT_CAUSES;
@@ -221,6 +235,8 @@ static int rt_account_take(struct rt_account *account, const uint8_t *record, si
 	    h.size < rt_record_size[h.type] || !rt_record_sane(record, h.size, h.type))
 		return -EINVAL;
 	size = h.size;
+	if (h.type == RT_REC_SITE)
+		return rt_natives_add(&account->natives, &account->texts, record, size);
 	if (h.type == RT_REC_CODE || h.type == RT_REC_NODE || h.type == RT_REC_MAP)
 		return rt_account_stack(account, &h, record, size);
 	if (h.type == RT_REC_PROC && account->pids.used < 2 * RT_ALIVE_MAX) {
@@ -319,6 +335,7 @@ void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code)
 	rt_stacks_forget(&account->stacks, node, code);
 	if (account->tap.on_forget)
 		account->tap.on_forget(account->tap.ctx, node, code);
+	rt_account_tell(account, on_forget, node);
 }
 
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes)
@@ -342,13 +359,22 @@ void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *pe
 		*peak = rt_account_bytes(account, account->procs.total_peak);
 }
 
-bool rt_account_watched(const struct rt_account *account, uint32_t code)
+const struct rt_phase *rt_account_watched(const struct rt_account *account, uint32_t code)
 {
 	const struct rt_code *c = rt_codes_find(&account->stacks.codes, code);
 
 	for (size_t i = 0; c && c->match && i < c->match->n_whole; i++) {
-		if (account->config.profile->phases[c->match->whole[i]].watch)
-			return true;
+		const struct rt_phase *phase = &account->config.profile->phases[c->match->whole[i]];
+
+		if (phase->watch)
+			return phase;
 	}
-	return false;
+	return NULL;
+}
+
+uint32_t rt_account_calls(const struct rt_account *account, uint32_t image, const struct rt_phase *phase)
+{
+	const struct rt_image *im = rt_image_find(&account->procs, image);
+
+	return im && im->proc && im->proc->calls ? im->proc->calls[phase - account->config.profile->phases] : 0;
 }

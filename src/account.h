@@ -76,8 +76,11 @@ const struct rt_summary *rt_account_finish(struct rt_account *account, uint64_t 
  * lost_stacks. */
 void rt_account_forget(struct rt_account *account, uint32_t node, uint32_t code);
 
-/* Does the profile mark a phase `watch` that is the whole function of this code object? */
-bool rt_account_watched(const struct rt_account *account, uint32_t code);
+/* The phase that the profile marks `watch` and that is the whole function of this code object; NULL: there is none. */
+const struct rt_phase *rt_account_watched(const struct rt_account *account, uint32_t code);
+
+/* How many calls of the phase have been seen to begin in the image's process, up to the window; 0 if it is not known any more. */
+uint32_t rt_account_calls(const struct rt_account *account, uint32_t image, const struct rt_phase *phase);
 
 /* How many nodes and code objects are kept now. */
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes);

@@ -165,8 +165,21 @@ static void find_phases(struct rt_doc *doc, pid_t pid, const struct rt_pytarget 
 
 /* ---- the whole ---- */
 
-static int not_usable(struct rt_doc *doc, int code, const char *why)
+/* `t` is set for code 1 only. */
+static int not_usable(struct rt_doc *doc, int code, const char *why, const struct rt_pytarget *t)
 {
+	if (code == 1 && t->newer) {
+		rt_doc_set(doc, &doc->target->python, t->version);
+		rt_doc_add(doc, SECTION, "python", "Python", RT_DOC_UNKNOWN, false, t->version,
+			   "it is no release that this ramtrack-bpf knows, and it has no frame yet that its debug offsets could be checked on: a run waits 3 s for one, uses "
+			   "them if its frames agree, and shows its RSS without phases if not; ask again when it runs Python code");
+		return RT_OK;
+	}
+	if (code == 1 && t->may_come) {
+		rt_doc_add(doc, SECTION, "python", "Python", RT_DOC_UNKNOWN, false, NULL,
+			   "the executable needs a libpython that is not in its memory yet: a run waits 3 s for it; ask again when it is loaded");
+		return RT_OK;
+	}
 	if (code == 1) {
 		rt_doc_add(doc, SECTION, "python", "Python", RT_DOC_NO, false, NULL,
 			   "there is no CPython in it: a run shows its RSS without phases");
@@ -219,7 +232,7 @@ int rt_doctarget_look(struct rt_doc *doc, pid_t pid, const struct rt_profile *pr
 	if (code == -EAGAIN)
 		code = rt_pytarget_read(pid, &t, why, sizeof(why));
 	if (code)
-		return not_usable(doc, code, why);
+		return not_usable(doc, code, why, &t);
 	say_python(doc, &t);
 	status = read_stacks(doc, pid, &t);
 	if (status != RT_NO_TARGET)

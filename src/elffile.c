@@ -60,6 +60,11 @@ static int rt_elf_pread(struct rt_elf *elf, uint64_t offset, void *buf, size_t l
 	return 0;
 }
 
+int rt_elf_read(struct rt_elf *elf, uint64_t offset, void *buf, size_t len)
+{
+	return len ? rt_elf_pread(elf, offset, buf, len) : 0;
+}
+
 static int rt_elf_read_failed(const struct rt_elf *elf, int code, const char *what, char *err, size_t errlen)
 {
 	if (code == -E2BIG)
@@ -432,6 +437,7 @@ static bool rt_elf_section_table(struct rt_elf *elf, const Elf64_Ehdr *eh, const
 		.sym_count = sh->sh_size / sizeof(Elf64_Sym),
 		.str_off = str.sh_offset,
 		.str_size = str.sh_size,
+		.local = sh->sh_type == SHT_SYMTAB,
 	};
 	return table->sym_count <= RT_ELF_MAX_SYMS && rt_elf_inside(elf, sh->sh_offset, sh->sh_size) &&
 	       rt_elf_inside(elf, str.sh_offset, str.sh_size);
@@ -499,6 +505,14 @@ int rt_elf_open_debug(struct rt_elf *elf, int fd, const char *name, const struct
 	if (!of->build_id_len || elf->build_id_len != of->build_id_len || memcmp(elf->build_id, of->build_id, of->build_id_len))
 		return rt_elf_fail(elf, -ESTALE, err, errlen, "its symbols are of another build than %s", of->name);
 	return 0;
+}
+
+int rt_elf_open_headers(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen)
+{
+	Elf64_Ehdr eh;
+	int code = rt_elf_begin(elf, fd, name, &eh, err, errlen);
+
+	return code ? code : rt_elf_segments(elf, &eh, err, errlen);
 }
 
 int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen)

@@ -24,7 +24,7 @@
 #define RT_ELF_MAX_PHDRS 128
 #define RT_ELF_MAX_DYN 4096
 #define RT_ELF_MAX_NEEDED 64
-#define RT_ELF_MAX_SYMS 1000000
+#define RT_ELF_MAX_SYMS 4000000 /* libtorch_cpu.so has 530,000 */
 #define RT_ELF_MAX_NAME 256
 #define RT_ELF_MAX_TABLES 3
 #define RT_ELF_BUDGET (256u << 20)
@@ -38,6 +38,7 @@ struct rt_elf_load {
 struct rt_elf_table {
 	uint64_t sym_off, sym_count;
 	uint64_t str_off, str_size;
+	bool local; /* .symtab: local symbols too; else those for the dynamic linker */
 };
 
 struct rt_elf {
@@ -72,6 +73,12 @@ struct rt_elf {
 /* Reads headers, dynamic section, tables and build-id of an open file, which stays the caller's and has to stay open.
  * `name` is for messages (copied). */
 int rt_elf_open(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen);
+
+/* The same, but reads the ELF header and the program headers only: segments and, where it is in a note segment, the build-id. No tables. */
+int rt_elf_open_headers(struct rt_elf *elf, int fd, const char *name, char *err, size_t errlen);
+
+/* `len` bytes at an offset of the file, all of them or none: -EIO: not in the file; -E2BIG: the budget is used up. */
+int rt_elf_read(struct rt_elf *elf, uint64_t offset, void *buf, size_t len);
 
 /* The same for a file of debug symbols, of which only header, build-id and symbol tables are read: its segments and dynamic section are placeholders. -ESTALE: it is
  * of another build than `of`. It can then be hung on `of` (debug). */

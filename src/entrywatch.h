@@ -12,23 +12,34 @@
 #include <stdint.h>
 
 #include "account.h"
+#include "entrylog.h"
 #include "probe.h"
 
 struct rt_entrywatch;
 
-/* Tries a watchpoint on ourselves. Without them *out is NULL; with `forced` that is an error, logged (RT_NO_FEATURE). Both pointers must outlive *out. */
-int rt_entrywatch_new(struct rt_probe *probe, const struct rt_account *account, bool forced, struct rt_entrywatch **out);
+struct rt_entrywatch_config {
+	struct rt_probe *probe;
+	const struct rt_account *account;
+	bool forced; /* whatever they cost */
+	struct rt_entrylog *log;
+	rt_entry_off_fn on_off;
+	void *ctx;
+};
+
+/* Tries a watchpoint on ourselves. Without them *out is NULL; with `forced` that is an error, logged (RT_NO_FEATURE). All pointers must outlive *out. */
+int rt_entrywatch_new(const struct rt_entrywatch_config *config, struct rt_entrywatch **out);
 
 /* Takes all watchpoints off. */
 void rt_entrywatch_free(struct rt_entrywatch *w);
 
-/* A WATCH record, after the CODE record that it is about has gone to the account: puts the watchpoint on. */
-void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size);
+/* A WATCH record, after the CODE record that it is about has gone to the account: puts the watchpoint on. `otherwise`: static probes may tell of the image's calls as well, so that
+ * it is not said if there can be none. */
+void rt_entrywatch_met(struct rt_entrywatch *w, const void *record, size_t size, bool otherwise);
 
 /* PROC and EXIT records: watchpoints of images that are over are taken off. */
 void rt_entrywatch_record(struct rt_entrywatch *w, const void *record, size_t size);
 
-/* Not forced: takes off those that cost more than 1 % of a core, and tries them again after some time. */
+/* Not forced: takes off those that cost more than 1 % of a core, and tries them again after some time. Says so if one does not fire although calls are seen. */
 void rt_entrywatch_tick(struct rt_entrywatch *w, uint64_t now_ns);
 
 #endif

@@ -8,6 +8,7 @@ static const struct rt_format *const rt_formats[RT_FORMATS] = {
 	[RT_FORMAT_FOLDED] = &rt_format_folded,
 	[RT_FORMAT_PERFETTO] = &rt_format_perfetto,
 	[RT_FORMAT_PROM] = &rt_format_prom,
+	[RT_FORMAT_HTML] = &rt_format_html,
 };
 
 const struct rt_format *rt_format_get(enum rt_format_id id)

@@ -21,12 +21,14 @@ enum rt_format_id {
 	RT_FORMAT_FOLDED,
 	RT_FORMAT_PERFETTO,
 	RT_FORMAT_PROM,
+	RT_FORMAT_HTML,
 	RT_FORMATS,
 };
 
 /* What the core has to be asked for. */
 enum rt_format_need {
 	RT_NEED_STACKS = 1, /* rt_account_config.want_stacks, and line tables */
+	RT_NEED_GROWTH = 2, /* want_growth, and line tables */
 };
 
 /* --value: what a stack's number is, bytes. */
@@ -69,5 +71,6 @@ extern const struct rt_format rt_format_json;	/* json.c */
 extern const struct rt_format rt_format_folded; /* folded.c */
 extern const struct rt_format rt_format_perfetto; /* perfetto.c */
 extern const struct rt_format rt_format_prom;	/* prom.c */
+extern const struct rt_format rt_format_html;	/* html.c */
 
 #endif

@@ -300,11 +300,46 @@ static void rt_json_stack(void *ctx, uint32_t id, const struct rt_frame_view *fr
 	rt_json_write(json, object);
 }
 
+static void rt_json_native(void *ctx, const struct rt_proc_view *proc, const struct rt_native_view *native)
+{
+	struct rt_json *json = ctx;
+	json_t *object = rt_json_line(json, "native");
+
+	if (!object)
+		return;
+	rt_json_uint(json, object, "ts_ns", native->begin_ns);
+	rt_json_int(json, object, "pid", proc->pid);
+	rt_json_int(json, object, "tid", native->tid);
+	rt_json_string(json, object, "symbol", native->symbol);
+	rt_json_string(json, object, "library", native->library);
+	rt_json_string(json, object, "kind", native->kind);
+	rt_json_string(json, object, "op", native->is_free ? "free" : "alloc");
+	rt_json_put(json, object, "inner", json_boolean(native->inner));
+	rt_json_int(json, object, "calls", native->calls);
+	rt_json_uint(json, object, "bytes", native->bytes);
+	rt_json_put(json, object, "addr", native->addr ? json_integer((json_int_t)native->addr) : json_null());
+	rt_json_uint(json, object, "duration_ns", native->duration_ns);
+	rt_json_uint(json, object, "end_ns_max", native->ts_ns);
+	rt_json_int(json, object, "rss_delta_bytes", native->delta.total);
+	rt_json_int(json, object, "own_bytes", native->own);
+	rt_json_kinds(json, object, &native->delta);
+	rt_json_int(json, object, "gained_bytes", native->gained);
+	rt_json_int(json, object, "released_bytes", native->released);
+	rt_json_uint(json, object, "mapped_bytes", native->mapped);
+	rt_json_uint(json, object, "unmapped_bytes", native->unmapped);
+	rt_json_put(json, object, "open", json_boolean(native->open));
+	rt_json_put(json, object, "phase", native->phase ? rt_json_text(native->phase->id) : json_null());
+	rt_json_write(json, object);
+}
+
 static void rt_json_growth(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth)
 {
 	struct rt_json *json = ctx;
-	json_t *object = rt_json_line(json, "growth");
+	json_t *object;
 
+	if (!growth->delta.kind[RT_FILE] && !growth->delta.kind[RT_ANON] && !growth->delta.kind[RT_SHMEM])
+		return;
+	object = rt_json_line(json, "growth");
 	if (!object)
 		return;
 	rt_json_uint(json, object, "ts_ns", growth->ts_ns);
@@ -323,6 +358,7 @@ struct rt_sink rt_json_sink(struct rt_json *json)
 		.on_process = rt_json_process,
 		.on_checkpoint = rt_json_checkpoint,
 		.on_phase = rt_json_phase,
+		.on_native = rt_json_native,
 		.on_stack = rt_json_stack,
 		.on_growth = rt_json_growth,
 	};
@@ -340,6 +376,35 @@ static json_t *rt_json_proc_phases(struct rt_json *json, const struct rt_proc_su
 		rt_json_phase_keys(json, object, proc->proc.pid, &proc->phases[i]);
 		rt_json_int(json, object, "calls", proc->phases[i].call);
 		rt_json_put(json, object, "open", json_boolean(proc->phases[i].open));
+		rt_json_append(json, list, object);
+	}
+	return list;
+}
+
+static json_t *rt_json_proc_natives(struct rt_json *json, const struct rt_proc_summary *proc)
+{
+	json_t *list = json_array(), *object;
+
+	for (size_t i = 0; i < proc->n_natives; i++) {
+		const struct rt_native_sum_view *row = &proc->natives[i];
+
+		object = json_object();
+		rt_json_string(json, object, "symbol", row->symbol);
+		rt_json_string(json, object, "library", row->library);
+		rt_json_string(json, object, "kind", row->kind);
+		rt_json_string(json, object, "op", row->is_free ? "free" : "alloc");
+		rt_json_put(json, object, "inner", json_boolean(row->inner));
+		rt_json_put(json, object, "phase", row->phase ? rt_json_text(row->phase->id) : json_null());
+		rt_json_uint(json, object, "calls", row->calls);
+		rt_json_uint(json, object, "bytes", row->bytes);
+		rt_json_uint(json, object, "duration_ns", row->duration_ns);
+		rt_json_int(json, object, "rss_delta_bytes", row->delta.total);
+		rt_json_int(json, object, "own_bytes", row->own);
+		rt_json_kinds(json, object, &row->delta);
+		rt_json_int(json, object, "gained_bytes", row->gained);
+		rt_json_int(json, object, "released_bytes", row->released);
+		rt_json_uint(json, object, "mapped_bytes", row->mapped);
+		rt_json_uint(json, object, "unmapped_bytes", row->unmapped);
 		rt_json_append(json, list, object);
 	}
 	return list;
@@ -405,7 +470,7 @@ static json_t *rt_json_proc(struct rt_json *json, const struct rt_proc_summary *
 	rt_json_put(json, object, "opening", rt_json_proc_opening(json, proc));
 	rt_json_put(json, object, "phases", rt_json_proc_phases(json, proc));
 	rt_json_int(json, object, "outside_bytes", proc->outside_net);
-	rt_json_put(json, object, "native", json_array());
+	rt_json_put(json, object, "native", rt_json_proc_natives(json, proc));
 	rt_json_put(json, object, "outside", rt_json_proc_outside(json, proc));
 	rt_json_put(json, object, "causes", rt_json_proc_causes(json, proc));
 	rt_json_int(json, object, "helper_by_creator_bytes", proc->helper_by_creator);
@@ -460,6 +525,26 @@ static json_t *rt_json_self(struct rt_json *json, const struct rt_self_cost *cos
 	return object;
 }
 
+/* What told of calls exactly, and what was taken off. */
+static json_t *rt_json_entries(struct rt_json *json, const struct rt_entrylog *log)
+{
+	json_t *list = json_array(), *entry;
+
+	for (size_t i = 0; log && i < log->n; i++) {
+		const struct rt_entry_row *row = &log->row[i];
+
+		entry = json_object();
+		rt_json_string(json, entry, "method", row->method);
+		rt_json_maybe(json, entry, "phase", row->phase);
+		rt_json_uint(json, entry, "attached", row->attached);
+		rt_json_uint(json, entry, "hits", row->hits);
+		rt_json_uint(json, entry, "detached", row->detached);
+		rt_json_maybe(json, entry, "reason", row->reason);
+		rt_json_append(json, list, entry);
+	}
+	return list;
+}
+
 void rt_json_summary(struct rt_json *json, const struct rt_summary *summary, const struct rt_self_cost *cost)
 {
 	static const struct rt_self_cost none;
@@ -480,6 +565,7 @@ void rt_json_summary(struct rt_json *json, const struct rt_summary *summary, con
 	rt_json_put(json, object, "lost", part);
 	rt_json_int(json, object, "unaccounted_bytes", summary->unaccounted);
 	rt_json_put(json, object, "self", rt_json_self(json, cost ? cost : &none));
+	rt_json_put(json, object, "entries", rt_json_entries(json, cost ? cost->entries : NULL));
 	rt_json_uint(json, object, "late_records", summary->late_records);
 	part = json_object();
 	for (i = 0; i < RT_COUNTERS; i++)

@@ -62,6 +62,21 @@ char *rt_ledfacts_write_start(const struct rt_json_start *s)
 					  rt_ledfacts_number(s->wall_ns), "ts_ns", rt_ledfacts_number(s->ts_ns), "targets", targets));
 }
 
+static json_t *rt_ledfacts_entries(const struct rt_entrylog *log)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; log && i < log->n; i++) {
+		const struct rt_entry_row *row = &log->row[i];
+
+		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "method", rt_ledfacts_text(row->method), "phase",
+						      row->phase ? rt_ledfacts_text(row->phase) : json_null(), "hits", rt_ledfacts_number(row->hits), "attached",
+						      rt_ledfacts_number(row->attached), "detached", rt_ledfacts_number(row->detached), "reason",
+						      rt_ledfacts_text(row->reason)));
+	}
+	return list;
+}
+
 char *rt_ledfacts_write_end(const struct rt_ledger_end *e)
 {
 	json_t *counters = json_object(), *programs = json_array();
@@ -74,11 +89,12 @@ char *rt_ledfacts_write_end(const struct rt_ledger_end *e)
 		json_array_append_new(programs, json_pack("{s:o, s:o, s:o, s:o}", "name", rt_ledfacts_text(p->name), "runs", rt_ledfacts_number(p->runs), "ns",
 							  rt_ledfacts_number(p->ns), "missed", rt_ledfacts_number(p->missed)));
 	}
-	return rt_ledfacts_dump(json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "now_ns", rt_ledfacts_number(e->now_ns), "counters", counters,
+	return rt_ledfacts_dump(json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "now_ns", rt_ledfacts_number(e->now_ns), "counters", counters,
 					  "mm_source", rt_ledfacts_text(e->cost.mm_source), "mm_hook", rt_ledfacts_text(e->cost.mm_hook), "mm_exact", (int)e->cost.mm_exact,
 					  "bpf_ns", rt_ledfacts_number(e->cost.bpf_ns), "bpf_runs", rt_ledfacts_number(e->cost.bpf_runs), "user_ns",
 					  rt_ledfacts_number(e->cost.user_ns), "sys_ns", rt_ledfacts_number(e->cost.sys_ns), "rss_bytes",
-					  rt_ledfacts_number(e->cost.rss_bytes), "map_bytes", rt_ledfacts_number(e->cost.map_bytes), "programs", programs));
+					  rt_ledfacts_number(e->cost.rss_bytes), "map_bytes", rt_ledfacts_number(e->cost.map_bytes), "programs", programs, "entries",
+					  rt_ledfacts_entries(e->cost.entries)));
 }
 
 /* ---- reading ---- */
@@ -200,6 +216,24 @@ static void rt_ledfacts_read_programs(const json_t *list, struct rt_ledger_end *
 	e->cost.progs = e->prog;
 }
 
+/* What there is no list of in a ledger of an older ramtrack-bpf. */
+static void rt_ledfacts_read_entries(const json_t *list, struct rt_ledger_end *e)
+{
+	for (size_t i = 0; i < json_array_size(list) && e->entries.n < RT_ENTRYLOG_ROWS; i++) {
+		struct rt_ledfacts_reader r = {.object = json_array_get(list, i)};
+		struct rt_entry_row *row = &e->entries.row[e->entries.n];
+
+		row->method = rt_ledfacts_get_text(&r, "method");
+		row->phase = json_is_null(json_object_get(r.object, "phase")) ? NULL : rt_ledfacts_get_text(&r, "phase");
+		row->hits = rt_ledfacts_get(&r, "hits");
+		row->attached = (uint32_t)rt_ledfacts_get(&r, "attached");
+		row->detached = (uint32_t)rt_ledfacts_get(&r, "detached");
+		snprintf(row->reason, sizeof(row->reason), "%s", rt_ledfacts_get_text(&r, "reason"));
+		e->entries.n += !r.err;
+	}
+	e->cost.entries = &e->entries;
+}
+
 int rt_ledfacts_read_end(const uint8_t *text, size_t len, struct rt_ledger_end *e, json_t **keep)
 {
 	json_t *object = rt_ledfacts_load(text, len);
@@ -225,6 +259,7 @@ int rt_ledfacts_read_end(const uint8_t *text, size_t len, struct rt_ledger_end *
 		.map_bytes = rt_ledfacts_get(&r, "map_bytes"),
 	};
 	rt_ledfacts_read_programs(json_object_get(object, "programs"), e);
+	rt_ledfacts_read_entries(json_object_get(object, "entries"), e);
 	if (!r.err) {
 		*keep = object;
 		return 0;

@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "entrylog.h"
 #include "json.h"
 #include "report.h"
 
@@ -37,6 +38,7 @@ struct rt_ledger_end {
 	uint64_t counters[RT_COUNTERS];
 	struct rt_self_cost cost;
 	struct rt_prog_cost prog[RT_LEDGER_PROGS];
+	struct rt_entrylog entries; /* cost.entries, when it was read */
 };
 
 /* Text of a block (free with free()), or NULL without memory. */

@@ -24,6 +24,7 @@ enum rt_opt_key {
 	RT_OPT_PYTHON_ENTRY,
 	RT_OPT_MM_SOURCE,
 	RT_OPT_NO_MAPPINGS,
+	RT_OPT_NATIVE_ALLOC,
 	RT_OPT_STRICT,
 	RT_OPT_COLOR,
 	RT_OPT_USAGE,
@@ -50,6 +51,7 @@ static const struct argp_option rt_options[] = {
 	{"json", 'j', "FILE", 0, "Write NDJSON records to FILE, - for standard output", 2},
 	{"json-growth", RT_OPT_JSON_GROWTH, NULL, 0, "NDJSON: also every change with its stack", 2},
 	{"record", RT_OPT_RECORD, "FILE", 0, "Keep the ledger in FILE as well, for `" RT_NAME " report'", 2},
+	{"html", RT_OPT_FORMAT + RT_FORMAT_HTML, "FILE", 0, "Write one page for a browser to FILE at the end: RSS over time, phases, stacks", 2},
 	{"perfetto", RT_OPT_FORMAT + RT_FORMAT_PERFETTO, "FILE", 0, "Phases and RSS over time for ui.perfetto.dev to FILE", 2},
 	{"folded", RT_OPT_FORMAT + RT_FORMAT_FOLDED, "FILE", 0, "Growth by stack for flamegraph.pl and speedscope to FILE", 2},
 	{"prom", RT_OPT_FORMAT + RT_FORMAT_PROM, "FILE", 0, "The summary as metrics for Prometheus's textfile collector to FILE", 2},
@@ -71,6 +73,8 @@ static const struct argp_option rt_options[] = {
 	 "uprobe are dear (default: auto)", 3},
 	{"no-mappings", RT_OPT_NO_MAPPINGS, NULL, 0,
 	 "Do not tell growth apart by mapping (file, heap, stack, anonymous, shared)", 3},
+	{"native-alloc", RT_OPT_NATIVE_ALLOC, NULL, 0,
+	 "Also probe the native functions that the profile marks hot (c10::alloc_cpu): each of their calls costs about a microsecond", 3},
 	{"strict", RT_OPT_STRICT, NULL, 0, "Exit status 6 when anything was lost or left unaccounted", 3},
 	{NULL, 0, NULL, 0, "Budgets:", 4},
 	{"fail-if", RT_OPT_FAIL_IF, "EXPR", 0,
@@ -528,6 +532,9 @@ static error_t rt_opts_flag(struct rt_opts *opts, int key)
 		return 0;
 	case RT_OPT_NO_MAPPINGS:
 		opts->mappings = false;
+		return 0;
+	case RT_OPT_NATIVE_ALLOC:
+		opts->native_alloc = true;
 		return 0;
 	case RT_OPT_STRICT:
 		opts->strict = true;

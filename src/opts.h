@@ -70,6 +70,7 @@ struct rt_opts {
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the best that this kernel has */
 	enum rt_python_entry python_entry;
 	bool mappings; /* growth told apart by mapping */
+	bool native_alloc; /* probe hot native functions too */
 	bool strict;
 	const char **fail_if; /* expressions, checked for form; owned, the texts are argv's */
 	size_t n_fail_if;

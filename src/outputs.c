@@ -204,6 +204,10 @@ int rt_outputs_begin(struct rt_outputs *o, const struct rt_opts *opts, struct rt
 		if (!o->json)
 			goto no_memory;
 		sink = rt_json_sink(o->json);
+		if (!opts->json_growth) { /* told for the sake of another output */
+			sink.on_growth = NULL;
+			sink.on_stack = NULL;
+		}
 		if (rt_account_add_sink(account, &sink))
 			goto no_memory;
 	}

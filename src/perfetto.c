@@ -11,7 +11,7 @@
  *   the millisecond doubles, so that the file's length goes with the logarithm of the run's. The last sample of a process is the summary's figure.
  * - Times are CLOCK_MONOTONIC, which the clock snapshot makes the trace's clock, and ties to wall time.
  *
- * What happens at one moment of a thread goes out the same way: rt_event_begin with RT_TYPE_INSTANT on rt_thread_track.
+ * Native calls are instants on their thread's track, at the time when they were seen to be over.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ enum { RT_TRACK_UUID = 1, RT_TRACK_NAME = 2, RT_TRACK_PROCESS = 3, RT_TRACK_THRE
 enum { RT_PROCESS_PID = 1, RT_PROCESS_CMDLINE = 2, RT_PROCESS_NAME = 6 };
 enum { RT_THREAD_PID = 1, RT_THREAD_TID = 2 };
 enum { RT_COUNTER_UNIT = 3 };
-enum { RT_EVENT_ANNOTATION = 4, RT_EVENT_TYPE = 9, RT_EVENT_NAME = 10, RT_EVENT_TRACK = 11, RT_EVENT_COUNTER = 30 };
+enum { RT_EVENT_ANNOTATION = 4, RT_EVENT_TYPE = 9, RT_EVENT_NAME = 10, RT_EVENT_TRACK = 11, RT_EVENT_TEXT = 23, RT_EVENT_COUNTER = 30 };
 enum { RT_ANNOTATION_NAME = 1, RT_ANNOTATION_INT = 4 };
 enum { RT_INTERNED_EVENTS = 2, RT_INTERNED_ANNOTATIONS = 3, RT_INTERNED_IID = 1, RT_INTERNED_TEXT = 2 };
 
@@ -50,7 +50,7 @@ enum { RT_FLAG_CLEARED = 1, RT_FLAG_NEEDS = 2 };		       /* TracePacket.Sequence
 enum { RT_UNIT_BYTES = 3 };					       /* CounterDescriptor.Unit */
 enum { RT_TYPE_BEGIN = 1, RT_TYPE_END = 2, RT_TYPE_INSTANT = 3, RT_TYPE_COUNTER = 4 }; /* TrackEvent.Type */
 
-static const char *const rt_annotations[] = {"rss_delta_bytes", "own_bytes", "gained_bytes", "released_bytes", "peak_rss_bytes", "end_ns"};
+static const char *const rt_annotations[] = {"rss_delta_bytes", "own_bytes", "gained_bytes", "released_bytes", "peak_rss_bytes", "end_ns", "bytes", "calls", "duration_ns"};
 #define RT_ANNOTATIONS (sizeof(rt_annotations) / sizeof(rt_annotations[0]))
 
 /* A process that lives. */
@@ -437,20 +437,25 @@ static void rt_event_end(struct rt_perfetto *p, size_t part)
 	rt_packet_write(p);
 }
 
+/* A figure of the event that is being made: the name is rt_annotations[name]. */
+static void rt_figure_write(struct rt_perfetto *p, size_t name, int64_t value)
+{
+	size_t note = rt_proto_begin(&p->packet, RT_EVENT_ANNOTATION);
+
+	rt_proto_number(&p->packet, RT_ANNOTATION_NAME, name + 1);
+	rt_proto_number(&p->packet, RT_ANNOTATION_INT, (uint64_t)value);
+	rt_proto_end(&p->packet, note);
+}
+
 static void rt_end_write(struct rt_perfetto *p, uint64_t track, uint64_t ts_ns, const struct rt_phase_view *phase)
 {
 	size_t part = rt_event_begin(p, track, ts_ns, RT_TYPE_END, NULL);
 
 	if (phase) {
-		const int64_t figure[RT_ANNOTATIONS] = {phase->delta.total, phase->own, phase->gained, phase->released, phase->peak, (int64_t)phase->end_ns};
+		const int64_t figure[] = {phase->delta.total, phase->own, phase->gained, phase->released, phase->peak, (int64_t)phase->end_ns};
 
-		for (size_t i = 0; i < RT_ANNOTATIONS; i++) {
-			size_t note = rt_proto_begin(&p->packet, RT_EVENT_ANNOTATION);
-
-			rt_proto_number(&p->packet, RT_ANNOTATION_NAME, i + 1);
-			rt_proto_number(&p->packet, RT_ANNOTATION_INT, (uint64_t)figure[i]);
-			rt_proto_end(&p->packet, note);
-		}
+		for (size_t i = 0; i < sizeof(figure) / sizeof(figure[0]); i++)
+			rt_figure_write(p, i, figure[i]);
 	}
 	rt_event_end(p, part);
 }
@@ -464,7 +469,7 @@ static void rt_perfetto_checkpoint(void *output, const struct rt_proc_view *view
 	if (!proc)
 		return;
 	rt_sample(p, proc, cp->ts_ns, &cp->rss, true);
-	thread = cp->edge == RT_ENTER ? rt_thread_of(p, proc, cp->tid) : NULL;
+	thread = cp->edge == RT_ENTER && !cp->native ? rt_thread_of(p, proc, cp->tid) : NULL;
 	if (thread) {
 		thread->last_ns = cp->ts_ns > thread->last_ns ? cp->ts_ns : thread->last_ns;
 		thread->open++;
@@ -489,6 +494,27 @@ static void rt_perfetto_phase(void *output, const struct rt_proc_view *view, con
 	rt_end_write(p, rt_thread_track(proc, phase->tid), thread->last_ns, phase);
 }
 
+/* A native call, or several small ones. Its name is said with it: there is no end to symbols. */
+static void rt_perfetto_native(void *output, const struct rt_proc_view *view, const struct rt_native_view *native)
+{
+	struct rt_perfetto *p = output;
+	struct rt_pf_proc *proc = rt_proc_of(p, view);
+	size_t part;
+
+	if (!proc || !rt_thread_of(p, proc, native->tid))
+		return;
+	part = rt_event_begin(p, rt_thread_track(proc, native->tid), native->ts_ns, RT_TYPE_INSTANT, NULL); /* told late: no slice has to wait for it */
+	rt_text_write(p, RT_EVENT_TEXT, native->symbol);
+	rt_figure_write(p, 0, native->delta.total);
+	rt_figure_write(p, 1, native->own);
+	rt_figure_write(p, 2, native->gained);
+	rt_figure_write(p, 3, native->released);
+	rt_figure_write(p, 6, (int64_t)native->bytes);
+	rt_figure_write(p, 7, native->calls);
+	rt_figure_write(p, 8, (int64_t)native->duration_ns);
+	rt_event_end(p, part);
+}
+
 /* ---- begin and end ---- */
 
 static void *rt_perfetto_open(const struct rt_format_config *config)
@@ -511,6 +537,7 @@ static struct rt_sink rt_perfetto_sink(void *output)
 		.on_process = rt_perfetto_process,
 		.on_checkpoint = rt_perfetto_checkpoint,
 		.on_phase = rt_perfetto_phase,
+		.on_native = rt_perfetto_native,
 		.on_rss = rt_perfetto_rss,
 	};
 }

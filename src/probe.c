@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -25,7 +24,6 @@
 
 #define FLUSH_AGE_NS 80000000ull /* a run older than this is sent at its thread's next event */
 #define FLUSH_HZ 20		 /* clock samples that only flush, when none are asked for */
-#define MAX_ENTRIES 64		 /* sites of entry probes, in all interpreters */
 #define TARGET_ADOPT 1		 /* enum rt_target in bpf/life.bpf.h */
 #define TARGET_EXEC 2
 #define ASK_DOCTOR "; run: ramtrack-bpf doctor" /* how every refusal ends: it says what is missing, and why */
@@ -39,19 +37,15 @@ struct rt_probe {
 	int cpus;
 	bool raw;   /* rss_stat as a raw tracepoint */
 	bool split; /* the kernel's RSS counters are split per task */
+	bool locks; /* the kernel tells of the locks of address spaces */
 	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
-	bool watch_refused; /* the verifier takes the programs without the one for watchpoints only */
+	bool native_refused; /* the verifier takes the programs without those for native functions only */
+	bool calls_refused; /* the verifier takes the programs without those that tell of calls only */
 	bool mappings_refused; /* the verifier takes the programs without them only */
 	bool short_memlock; /* the limit on locked memory is low and could not be raised */
 	bool old;   /* the BPF object for kernels before 5.17 */
 	enum rt_mm_source source;
 	struct bpf_link **samples; /* one per CPU */
-	struct bpf_link *entries[MAX_ENTRIES];
-	struct entry_site {
-		dev_t dev;
-		ino_t ino;
-	} entry_sites[MAX_ENTRIES];
-	size_t n_entries;
 	uint32_t n_pyoffs;
 	struct rt_pyoff pyoffs[RT_MAX_PYOFFS];
 	struct rt_probe_cost final_cost; /* kept when programs are detached */
@@ -156,9 +150,11 @@ static int check_kernel(bool *split)
 static void check_mappings(struct rt_probe *p)
 {
 	bool wanted = p->config.mappings && !p->mappings_refused && p->source != RT_MM_TRACEPOINT;
-	struct btf *btf = wanted ? btf__load_vmlinux_btf() : NULL;
+	struct btf *btf = wanted || p->config.native ? btf__load_vmlinux_btf() : NULL;
 
-	p->mappings = !p->old && btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
+	p->locks = btf && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_acquire_returned", BTF_KIND_TYPEDEF) > 0 &&
+		   btf__find_by_name_kind(btf, "btf_trace_mmap_lock_released", BTF_KIND_TYPEDEF) > 0;
+	p->mappings = wanted && !p->old && btf && btf__find_by_name_kind(btf, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0 &&
 		      btf__find_by_name_kind(btf, "btf_trace_page_fault_kernel", BTF_KIND_TYPEDEF) > 0 &&
 		      btf__find_by_name_kind(btf, "btf_bpf_find_vma", BTF_KIND_TYPEDEF) > 0;
 	p->unmaps = p->mappings && btf__find_by_name_kind(btf, "btf_trace_mmap_lock_start_locking", BTF_KIND_TYPEDEF) > 0;
@@ -234,6 +230,11 @@ static int attach_faults(struct rt_probe *p)
 	}
 }
 
+static bool loads_usdt(const struct rt_probe *p)
+{
+	return p->config.usdt && !(p->config.usdt_may_lack && p->calls_refused);
+}
+
 static int load(struct rt_probe *p)
 {
 	struct rt_skel *skel = rt_skel_open(p->old);
@@ -251,13 +252,25 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
 	check_mappings(p);
+	if (!p->config.native) { /* no probe: no room for what they note */
+		if (skel->maps.native_sites)
+			bpf_map__set_max_entries(skel->maps.native_sites, 1);
+		if (skel->maps.native_hits)
+			bpf_map__set_max_entries(skel->maps.native_hits, 1);
+	}
 	skel->rodata->cfg.mappings = p->mappings;
 	if (!p->mappings)
 		bpf_map__set_max_entries(skel->maps.map_ids, 1);
 	if (!p->old) {
-		bpf_program__set_autoload(skel->progs.watch_hit, p->config.watch && !p->watch_refused);
-		bpf_program__set_autoload(skel->progs.usdt_entry, p->config.usdt);
-		bpf_program__set_autoload(skel->progs.usdt_return, p->config.usdt);
+		bool native = p->config.native && !p->native_refused;
+
+		bpf_program__set_autoload(skel->progs.native_call, native);
+		bpf_program__set_autoload(skel->progs.native_lock, native && p->locks);
+		bpf_program__set_autoload(skel->progs.native_unlock, native && p->locks);
+		bpf_program__set_autoload(skel->progs.watch_hit, p->config.watch && !p->calls_refused);
+		bpf_program__set_autoload(skel->progs.push_entry, p->config.push && !p->calls_refused);
+		bpf_program__set_autoload(skel->progs.usdt_entry, loads_usdt(p));
+		bpf_program__set_autoload(skel->progs.usdt_return, loads_usdt(p));
 		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
 		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
 		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
@@ -300,23 +313,26 @@ static int setup_cpus(struct rt_probe *p)
 	return done ? RT_OK : bpf_refused("running a BPF program on each CPU", err);
 }
 
-/* Loads with mappings and watchpoints or, where one of them or both are refused, without. */
+/* Loads with native functions, mappings and what tells of calls or, where some of them are refused, without. */
 static int load_either(struct rt_probe *p)
 {
 	int err = 0;
 
-	for (unsigned int without = 0; without < 4; without++) {
-		bool watch = p->config.watch && !p->old, mappings = p->mappings || p->mappings_refused;
+	for (unsigned int without = 0; without < 8; without++) {
+		bool native = p->config.native && !p->old, mappings = p->mappings || p->mappings_refused;
+		bool calls = (p->config.watch || p->config.push || p->config.usdt_may_lack) && !p->old;
 
 		/* What was not asked for, or is not there, cannot be left out. */
-		if (without && (((without & 1) && !watch) || ((without & 2) && !mappings)))
+		if (without && (((without & 1) && !native) || ((without & 2) && !calls) || ((without & 4) && !mappings)))
 			continue;
-		p->watch_refused = without & 1;
-		p->mappings_refused = without & 2;
+		p->native_refused = without & 1;
+		p->calls_refused = without & 2;
+		p->mappings_refused = without & 4;
 		err = load(p);
 		if (!err || err == -EPERM)
 			return err;
-		rt_log_detail("programs%s%s refused: %s", watch && !p->watch_refused ? ", the one for watchpoints among them," : "",
+		rt_log_detail("programs%s%s%s refused: %s", native && !p->native_refused ? ", those for native functions among them," : "",
+			      calls && !p->calls_refused ? ", those that tell of calls among them," : "",
 			      p->mappings ? " that tell mappings apart" : "", strerror(-err));
 	}
 	return err;
@@ -446,9 +462,6 @@ static void detach(struct rt_probe *p)
 	struct bpf_link **links[] = {RT_SKEL_PROGS(MEMBER)};
 #undef MEMBER
 
-	for (size_t i = 0; i < p->n_entries; i++)
-		bpf_link__destroy(p->entries[i]);
-	p->n_entries = 0;
 	for (int i = 0; p->samples && i < p->cpus; i++)
 		bpf_link__destroy(p->samples[i]);
 	free(p->samples);
@@ -646,71 +659,34 @@ int rt_probe_attach(struct rt_probe *p)
 	return attach_samples(p);
 }
 
-/* Is there a place for the probes on this file? 1: they are on it already (several executables share one libpython). */
-static int entry_room(const struct rt_probe *p, const char *path, struct entry_site *site)
+bool rt_probe_has_native(const struct rt_probe *p)
 {
-	struct stat st;
-
-	if (stat(path, &st)) {
-		rt_log_error("%s: entry probe: %s", path, strerror(errno));
-		return -1;
-	}
-	*site = (struct entry_site){st.st_dev, st.st_ino};
-	for (size_t i = 0; i < p->n_entries; i++)
-		if (p->entry_sites[i].dev == st.st_dev && p->entry_sites[i].ino == st.st_ino)
-			return 1;
-	if (p->n_entries < MAX_ENTRIES)
-		return 0;
-	rt_log_error("%s: entry probes are already at %d places; this interpreter gets none", path, MAX_ENTRIES);
-	return -1;
+	return p->config.native && !p->native_refused && !p->old;
 }
 
-/* One site; `semaphore` is the file offset of its counter, which the kernel holds up in all processes while the probe is there. 0: it has none. */
-static int attach_site(struct rt_probe *p, struct bpf_program *prog, const char *way, const char *path, uint64_t offset, uint64_t semaphore, const struct entry_site *site)
+struct rt_skel *rt_probe_skel(const struct rt_probe *p)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = semaphore);
-	struct bpf_link *link = p->n_entries < MAX_ENTRIES ? bpf_program__attach_uprobe_opts(prog, -1, path, offset, &opts) : (errno = E2BIG, NULL);
-
-	if (!link) {
-		int err = errno;
-
-		rt_log_error("--python-entry %s: %s: %s: uprobes need CAP_SYS_ADMIN (or root) and a kernel with CONFIG_UPROBE_EVENTS; leave the "
-			     "option out: phases are then found without entry probes" ASK_DOCTOR, way, path, strerror(err));
-		return err == EPERM || err == EACCES ? RT_NO_PRIVILEGE : RT_NO_FEATURE;
-	}
-	p->entry_sites[p->n_entries] = *site;
-	p->entries[p->n_entries++] = link;
-	return RT_OK;
-}
-
-int rt_probe_attach_entry(struct rt_probe *p, const char *path, uint64_t offset)
-{
-	struct entry_site site;
-	int room = entry_room(p, path, &site);
-
-	if (room)
-		return room < 0 ? RT_ERROR : RT_OK;
-	return attach_site(p, p->skel->progs.eval_entry, "uprobe", path, offset, 0, &site);
+	return p->skel;
 }
 
 bool rt_probe_has_usdt(const struct rt_probe *p)
 {
-	return p->config.usdt && !p->old;
+	return loads_usdt(p) && !p->old;
 }
 
-int rt_probe_attach_usdt(struct rt_probe *p, const char *path, const struct rt_usdt *entry, const struct rt_usdt *leave)
+struct bpf_program *rt_probe_entry_program(const struct rt_probe *p, enum rt_entry_program which)
 {
-	struct entry_site site;
-	int room = entry_room(p, path, &site), status = RT_OK;
-
-	if (room)
-		return room < 0 ? RT_ERROR : RT_OK;
-	/* Ends first: a begin whose end is not seen would be worse than the other way round. */
-	for (size_t i = 0; !status && i < leave->n; i++)
-		status = attach_site(p, p->skel->progs.usdt_return, "usdt", path, leave->site[i].offset, leave->site[i].semaphore, &site);
-	for (size_t i = 0; !status && i < entry->n; i++)
-		status = attach_site(p, p->skel->progs.usdt_entry, "usdt", path, entry->site[i].offset, entry->site[i].semaphore, &site);
-	return status;
+	switch (which) {
+	case RT_ENTRY_PROGRAM_EVAL:
+		return p->skel->progs.eval_entry;
+	case RT_ENTRY_PROGRAM_PUSH:
+		return p->config.push && !p->calls_refused ? p->skel->progs.push_entry : NULL;
+	case RT_ENTRY_PROGRAM_USDT_ENTRY:
+		return rt_probe_has_usdt(p) ? p->skel->progs.usdt_entry : NULL;
+	case RT_ENTRY_PROGRAM_USDT_RETURN:
+		return rt_probe_has_usdt(p) ? p->skel->progs.usdt_return : NULL;
+	}
+	return NULL;
 }
 
 void rt_probe_watch_fds(const struct rt_probe *p, int *prog, int *map)
@@ -898,6 +874,20 @@ static uint64_t program_missed(const struct rt_probe *p, const struct bpf_progra
 	if (prog == p->skel->progs.mmap_locking || fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
 		return 0;
 	return info.recursion_misses;
+}
+
+void rt_probe_entry_cost(const struct rt_probe *p, enum rt_entry_program which, uint64_t *runs, uint64_t *ns)
+{
+	static const uint32_t ids[] = {
+		[RT_ENTRY_PROGRAM_EVAL] = RT_COST_eval_entry, [RT_ENTRY_PROGRAM_PUSH] = RT_COST_push_entry,
+		[RT_ENTRY_PROGRAM_USDT_ENTRY] = RT_COST_usdt_entry, [RT_ENTRY_PROGRAM_USDT_RETURN] = RT_COST_usdt_return,
+	};
+	struct rt_cost *parts = calloc((size_t)p->cpus, sizeof(*parts));
+	struct rt_prog_cost cost = parts ? program_cost(p, ids[which], NULL, parts) : (struct rt_prog_cost){0};
+
+	*runs = cost.runs;
+	*ns = cost.ns;
+	free(parts);
 }
 
 void rt_probe_cost(const struct rt_probe *p, struct rt_probe_cost *out)

@@ -17,7 +17,6 @@
 #include "rt_abi.h"
 #include "rt_bin.h"
 #include "rt_pyoff.h"
-#include "usdt.h"
 
 enum rt_status { /* exit statuses of the tool */
 	RT_OK = 0,
@@ -30,6 +29,7 @@ enum rt_status { /* exit statuses of the tool */
 	RT_OVER_BUDGET = 7,
 };
 
+struct bpf_program;
 struct rt_probe;
 
 struct rt_probe_config {
@@ -37,8 +37,11 @@ struct rt_probe_config {
 	bool want_line_tables;	 /* of every code object */
 	enum rt_mm_source mm_source; /* RT_MM_AUTO: the first that this kernel takes */
 	bool mappings;		 /* tell pages apart by mapping */
+	bool native;		 /* the programs for native functions as well, where the kernel takes them */
 	bool every_move;	 /* a run at every look that finds another stack, for other profiles than this one's */
 	bool usdt;		 /* the programs for static probes of the interpreter */
+	bool usdt_may_lack;	 /* where the kernel does not take them, do without */
+	bool push;		 /* the program for _PyEvalFramePushAndInit, where the kernel takes it */
 	bool watch;		 /* the program for watchpoints as well, where the kernel takes it */
 	bool force_old;		 /* the programs for kernels before 5.17 even where today's would do */
 	bool force_raw;		 /* rss_stat as a raw tracepoint even where BTF would do */
@@ -69,11 +72,10 @@ bool rt_probe_knows_bin(const struct rt_probe *probe, const struct rt_bin_key *k
 /* Attaches everything but the entry probes. */
 int rt_probe_attach(struct rt_probe *probe);
 
-/* An entry probe on the interpreter loop at `offset` of the file, for all followed processes that run it. */
-int rt_probe_attach_entry(struct rt_probe *probe, const char *path, uint64_t offset);
-
-/* Probes at the sites of python:function__entry and function__return of the file, likewise; only where rt_probe_has_usdt. Returns RT_OK or an exit status, logged. */
-int rt_probe_attach_usdt(struct rt_probe *probe, const char *path, const struct rt_usdt *entry, const struct rt_usdt *leave);
+/* Programs for sites in an interpreter (src/entryprobe.c). NULL: not loaded. Their runs so far, in all processes, and what they took, in nanoseconds. */
+enum rt_entry_program { RT_ENTRY_PROGRAM_EVAL, RT_ENTRY_PROGRAM_PUSH, RT_ENTRY_PROGRAM_USDT_ENTRY, RT_ENTRY_PROGRAM_USDT_RETURN };
+struct bpf_program *rt_probe_entry_program(const struct rt_probe *probe, enum rt_entry_program which);
+void rt_probe_entry_cost(const struct rt_probe *probe, enum rt_entry_program which, uint64_t *runs, uint64_t *ns);
 bool rt_probe_has_usdt(const struct rt_probe *probe);
 
 /* Follow from its next exec on (a process that we are about to start), or adopt the processes named, which run already. */
@@ -102,6 +104,13 @@ void rt_probe_counters(const struct rt_probe *probe, uint64_t out[RT_COUNTERS]);
 
 /* The program for watchpoints and the map of what is watched (src/entrywatch.c); *prog is -1 where they are not loaded. */
 void rt_probe_watch_fds(const struct rt_probe *probe, int *prog, int *map);
+
+/* Are the programs for native functions loaded? */
+bool rt_probe_has_native(const struct rt_probe *probe);
+
+/* For src/probe_native.c, which attaches them. */
+struct rt_skel;
+struct rt_skel *rt_probe_skel(const struct rt_probe *probe);
 
 #define RT_PROG_COSTS 32
 

@@ -11,12 +11,12 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-#include <yaml.h>
 
+#include "profile_read.h"
 #include "units.h"
 
 #define RT_PROFILE_MAX (1u << 20)   /* bytes of a file */
-#define RT_PHASES_MAX 4096u         /* also of native symbols, and entries of one list */
+#define RT_PHASES_MAX 4096u         /* also entries of one list */
 #define RT_PATTERN_COST_MAX 2048u   /* characters that regcomp makes of a pattern: it copies what is repeated */
 #define RT_PATTERNS_COST_MAX 65536u /* of all patterns of a profile */
 #define RT_PATTERN_DEPTH_MAX 64     /* regcomp calls itself for each parenthesis */
@@ -27,35 +27,15 @@
  * its first event, so that nesting is as deep as a profile's and memory no more than the file's size. Aliases, which
  * could make a small file large, are refused as well.
  */
-struct rt_reader {
-	yaml_parser_t parser;
-	yaml_event_t event; /* what is read now; all zero: nothing */
-	const char *path, *text;
-	size_t len;
-	char *error;   /* the first one */
-	uint64_t cost; /* of the patterns so far */
-	struct rt_profile *profile;
-};
-
-/* A key of a mapping. `read` is called at the first event of the value and leaves at its last. */
-struct rt_key {
-	const char *name;
-	int (*read)(struct rt_reader *r, const struct rt_key *key, void *object);
-	size_t offset; /* of the field in the object */
-	size_t count;  /* a list: of the field with its length */
-	bool required;
-};
 
 #define RT_NO_FIELD SIZE_MAX
-#define RT_FIELD(type, field) .offset = offsetof(struct type, field)
-#define RT_LIST(type, field) .offset = offsetof(struct type, field), .count = offsetof(struct type, n_##field)
 
-static void *rt_key_field(const struct rt_key *key, void *object)
+void *rt_key_field(const struct rt_key *key, void *object)
 {
 	return (char *)object + key->offset;
 }
 
-__attribute__((format(printf, 3, 4))) static int rt_refuse(struct rt_reader *r, size_t line, const char *format, ...)
+int rt_refuse(struct rt_reader *r, size_t line, const char *format, ...)
 {
 	char *reason = NULL;
 	va_list args;
@@ -72,19 +52,19 @@ __attribute__((format(printf, 3, 4))) static int rt_refuse(struct rt_reader *r, 
 	return -EINVAL;
 }
 
-static size_t rt_line(const struct rt_reader *r)
+size_t rt_line(const struct rt_reader *r)
 {
 	return r->event.start_mark.line + 1;
 }
 
-static int rt_refuse_memory(struct rt_reader *r)
+int rt_refuse_memory(struct rt_reader *r)
 {
 	rt_refuse(r, rt_line(r), "out of memory");
 	return -ENOMEM;
 }
 
 /* Text of the file, fit for a message (caller frees). */
-static char *rt_quote(const char *text)
+char *rt_quote(const char *text)
 {
 	return rt_text_escape(text, RT_QUOTE_MAX);
 }
@@ -194,7 +174,7 @@ static bool rt_has_control(const char *text, bool tabs)
 }
 
 /* The current event's text (valid until the next event), or NULL with the reason set. */
-static const char *rt_text(struct rt_reader *r, const struct rt_key *key, bool tabs)
+const char *rt_text(struct rt_reader *r, const struct rt_key *key, bool tabs)
 {
 	const char *text = (const char *)r->event.data.scalar.value, *what = rt_not_text(r);
 
@@ -211,7 +191,7 @@ static const char *rt_text(struct rt_reader *r, const struct rt_key *key, bool t
 	return NULL;
 }
 
-static int rt_read_text(struct rt_reader *r, const struct rt_key *key, void *object)
+int rt_read_text(struct rt_reader *r, const struct rt_key *key, void *object)
 {
 	const char *text = rt_text(r, key, false);
 	char **field = rt_key_field(key, object);
@@ -223,7 +203,7 @@ static int rt_read_text(struct rt_reader *r, const struct rt_key *key, void *obj
 }
 
 /* A name that outputs use as a key. */
-static int rt_read_word(struct rt_reader *r, const struct rt_key *key, void *object)
+int rt_read_word(struct rt_reader *r, const struct rt_key *key, void *object)
 {
 	const char *text = rt_text(r, key, false);
 
@@ -240,7 +220,7 @@ static int rt_read_word(struct rt_reader *r, const struct rt_key *key, void *obj
 	return rt_read_text(r, key, object);
 }
 
-static int rt_read_bool(struct rt_reader *r, const struct rt_key *key, void *object)
+int rt_read_bool(struct rt_reader *r, const struct rt_key *key, void *object)
 {
 	const char *s = (const char *)r->event.data.scalar.value;
 	bool plain = r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -251,21 +231,6 @@ static int rt_read_bool(struct rt_reader *r, const struct rt_key *key, void *obj
 	if (key->offset != RT_NO_FIELD)
 		*(bool *)rt_key_field(key, object) = yes;
 	return 0;
-}
-
-/* Where a native function's size stands: `mapped`, or arg1, arg2, ... */
-static int rt_read_bytes(struct rt_reader *r, const struct rt_key *key, void *object)
-{
-	const char *text = rt_text(r, key, false);
-	uint64_t n;
-
-	if (!text)
-		return -EINVAL;
-	if (strcmp(text, "mapped") &&
-	    (strncmp(text, "arg", 3) || text[3] == '0' || rt_number_parse(text + 3, 1, 99, &n)))
-		return rt_refuse(r, rt_line(r), "`%s` is `mapped` or the number of an argument: arg1, arg2, ...",
-				 key->name);
-	return rt_read_text(r, key, object);
 }
 
 /* ---- mappings and lists ---- */
@@ -310,7 +275,7 @@ static const struct rt_key *rt_key_find(struct rt_reader *r, const char *what, c
 }
 
 /* Reads a mapping with these keys into `object`. */
-static int rt_read_mapping(struct rt_reader *r, const char *what, const struct rt_key *keys, size_t n, void *object)
+int rt_read_mapping(struct rt_reader *r, const char *what, const struct rt_key *keys, size_t n, void *object)
 {
 	size_t line = rt_line(r);
 	uint32_t seen = 0;
@@ -342,7 +307,7 @@ static int rt_read_mapping(struct rt_reader *r, const char *what, const struct r
 
 /* Makes room for one more element of `size` bytes, all zero, at the end of the array that the pointer at `array` points
  * to. Its capacity is its length rounded up to a power of two. Returns the element, or NULL without memory. */
-static void *rt_array_grow(void *array, size_t *n, size_t size)
+void *rt_array_grow(void *array, size_t *n, size_t size)
 {
 	char *all;
 
@@ -357,7 +322,7 @@ static void *rt_array_grow(void *array, size_t *n, size_t size)
 }
 
 /* A list, or a single value in its place: calls `one` for each. */
-static int rt_read_list(struct rt_reader *r, const struct rt_key *key, void *object,
+int rt_read_list(struct rt_reader *r, const struct rt_key *key, void *object,
 			int (*one)(struct rt_reader *r, const struct rt_key *key, void *object))
 {
 	size_t line = rt_line(r), n = 0;
@@ -377,7 +342,7 @@ static int rt_read_list(struct rt_reader *r, const struct rt_key *key, void *obj
 	return err;
 }
 
-static int rt_read_list_text(struct rt_reader *r, const struct rt_key *key, void *object)
+int rt_read_list_text(struct rt_reader *r, const struct rt_key *key, void *object)
 {
 	const char *text = rt_text(r, key, false);
 	char **place, *copy;
@@ -556,7 +521,7 @@ static int rt_read_label_any(struct rt_reader *r, const struct rt_key *key, void
 	return err;
 }
 
-static int rt_read_label(struct rt_reader *r, const struct rt_key *key, void *object)
+int rt_read_label(struct rt_reader *r, const struct rt_key *key, void *object)
 {
 	return rt_read_label_any(r, key, object, true);
 }
@@ -581,16 +546,6 @@ static const struct rt_key rt_phase_keys[] = {
 	{ .name = "watch", .read = rt_read_bool, .offset = RT_NO_FIELD },
 };
 
-static const struct rt_key rt_native_keys[] = {
-	{ .name = "symbol", .read = rt_read_text, RT_FIELD(rt_native, symbol), .required = true },
-	{ .name = "library", .read = rt_read_text, RT_FIELD(rt_native, library), .required = true },
-	{ .name = "kind", .read = rt_read_word, RT_FIELD(rt_native, kind), .required = true },
-	{ .name = "bytes", .read = rt_read_bytes, RT_FIELD(rt_native, bytes) },
-	{ .name = "checkpoint", .read = rt_read_bool, RT_FIELD(rt_native, checkpoint) },
-};
-
-#define RT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static int rt_read_phase(struct rt_reader *r, const struct rt_key *key, void *object)
 {
 	struct rt_profile *profile = object;
@@ -610,24 +565,6 @@ static int rt_read_phase(struct rt_reader *r, const struct rt_key *key, void *ob
 					 other->line);
 	}
 	return 0;
-}
-
-static int rt_read_native(struct rt_reader *r, const struct rt_key *key, void *object)
-{
-	struct rt_profile *profile = object;
-	struct rt_native *native = rt_array_grow(&profile->natives, &profile->n_natives, sizeof(*native));
-	int err;
-
-	(void)key;
-	if (!native)
-		return rt_refuse_memory(r);
-	native->line = (int)rt_line(r);
-	err = rt_read_mapping(r, "a native entry", rt_native_keys, RT_COUNT(rt_native_keys), native);
-	if (!err && !native->bytes) {
-		native->bytes = strdup("mapped");
-		err = native->bytes ? 0 : rt_refuse_memory(r);
-	}
-	return err;
 }
 
 static int rt_read_section(struct rt_reader *r, const struct rt_key *key, void *object)
@@ -757,14 +694,14 @@ struct rt_profile *rt_profile_read(const char *path, char **error)
 
 /* ---- release and look-up ---- */
 
-static void rt_texts_release(char **text, size_t n)
+void rt_texts_release(char **text, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		free(text[i]);
 	free(text);
 }
 
-static void rt_label_release(struct rt_label *label)
+void rt_label_release(struct rt_label *label)
 {
 	for (int lang = 0; lang < RT_LANGS; lang++)
 		free(label->text[lang]);
@@ -791,12 +728,8 @@ void rt_profile_free(struct rt_profile *profile)
 		return;
 	for (size_t i = 0; i < profile->n_phases; i++)
 		rt_phase_release(&profile->phases[i]);
-	for (size_t i = 0; i < profile->n_natives; i++) {
-		free(profile->natives[i].symbol);
-		free(profile->natives[i].library);
-		free(profile->natives[i].kind);
-		free(profile->natives[i].bytes);
-	}
+	for (size_t i = 0; i < profile->n_natives; i++)
+		rt_native_rule_release(&profile->natives[i]);
 	free(profile->phases);
 	free(profile->natives);
 	free(profile->name);

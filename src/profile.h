@@ -11,6 +11,7 @@
 #include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum rt_lang { RT_LANG_ZH = 0, RT_LANG_EN = 1, RT_LANGS = 2 };
 
@@ -40,11 +41,39 @@ struct rt_phase {
 	int line;	       /* in the YAML file */
 };
 
-/* Kept for the native section of a profile: checked for form, used by native tracing. */
-struct rt_native {
-	char *symbol, *library, *kind, *bytes;
-	bool checkpoint;
-	int line;
+#define RT_NATIVE_RULES_MAX 64 /* of a profile: a set of them is a uint64_t, bit i for natives[i] */
+
+enum rt_native_op { RT_NATIVE_ALLOC = 0, RT_NATIVE_FREE = 1 };
+
+/* An integer argument as the x86-64 calling convention passes it: number 1 is %rdi, then %rsi, %rdx, %rcx, %r8, %r9. Those beyond are on the stack, and refused.
+ * `bits` 64: the whole register; 32: its lower half (the upper is undefined where the C type is an int), unsigned. A member function's first argument is `this`; a function
+ * that returns an object which is not trivial has its address first of all. */
+struct rt_native_arg {
+	uint8_t number; /* 1..6; 0: none */
+	uint8_t bits;	/* 64 or 32 */
+};
+
+/* Where a native function's size stands. arg[0].number 0: `mapped`, what the thread maps inside the call (a free: unmaps), nowhere in the arguments. One argument: its value
+ * in bytes; two: their product (calloc), which may overflow. */
+struct rt_native_bytes {
+	struct rt_native_arg arg[2];
+};
+
+/* One entry of the section `native`: C or C++ functions of a library. src/nativesym.h finds their addresses. All lists are owned by the profile. */
+struct rt_native_rule {
+	char **symbols; /* names or globs, see rt_native_name_matches; any of them; at least one */
+	size_t n_symbols;
+	char **libraries; /* globs, see rt_native_library_matches; any of them; at least one */
+	size_t n_libraries;
+	char **fallbacks; /* like symbols: all of these together stand in, in a file that has no function of `symbols`. Their sizes are `mapped`. May be empty */
+	size_t n_fallbacks;
+	char *kind; /* shm, device, pinned, ...: a word of a-z, 0-9, _; at most 31 bytes */
+	struct rt_native_bytes bytes;
+	enum rt_native_op op;
+	struct rt_label label; /* never NULL; not given: the first symbol's plain name (`*SHM::init_shm(int)`: init_shm) */
+	bool checkpoint;       /* its end is a line of the tagged log */
+	bool hot;	       /* only with --native-alloc */
+	int line;	       /* in the YAML file */
 };
 
 struct rt_profile {
@@ -54,7 +83,7 @@ struct rt_profile {
 	size_t text_len;
 	struct rt_phase *phases;
 	size_t n_phases;
-	struct rt_native *natives;
+	struct rt_native_rule *natives; /* in the order of the file; may be empty */
 	size_t n_natives;
 };
 

@@ -14,6 +14,7 @@ enum rt_pybin_symbol {
 	RT_SYM_RUNTIME,
 	RT_SYM_VERSION,
 	RT_SYM_EVAL,
+	RT_SYM_PUSH,
 	RT_SYMS,
 };
 
@@ -195,7 +196,7 @@ static bool rt_pybin_begins(const uint8_t *b)
 
 /* For an entry probe, which overwrites what is there: a symbol whose place does not look like the beginning of a function that is really there (a stripped-down or
  * patched file, a jump that somebody else put there) is refused by leaving the offset 0. */
-static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol, struct rt_pybin *py)
+static void rt_pybin_begin(struct rt_elf *elf, const struct rt_elf_symbol *symbol, struct rt_pybin_begin *begin)
 {
 	uint8_t first[8];
 	uint64_t offset, avail;
@@ -203,7 +204,7 @@ static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol
 
 	if (!symbol->found || symbol->type != STT_FUNC)
 		return;
-	py->eval_refused = true;
+	begin->refused = true;
 	if (elf->machine != EM_X86_64 || rt_elf_read_vaddr(elf, symbol->value, first, sizeof(first)) || !rt_pybin_begins(first))
 		return;
 	endbr = !memcmp(first, endbr64, sizeof(endbr64));
@@ -214,9 +215,7 @@ static void rt_pybin_eval(struct rt_elf *elf, const struct rt_elf_symbol *symbol
 
 		if ((load->flags & PF_X) && symbol->value >= load->vaddr && symbol->value - load->vaddr < load->filesz &&
 		    !rt_elf_offset(elf, symbol->value, &offset, &avail)) {
-			py->eval_offset = offset;
-			py->eval_endbr = endbr;
-			py->eval_refused = false;
+			*begin = (struct rt_pybin_begin){.offset = offset, .endbr = endbr};
 		}
 	}
 }
@@ -273,6 +272,7 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 		[RT_SYM_RUNTIME] = {.name = "_PyRuntime"},
 		[RT_SYM_VERSION] = {.name = "Py_Version"},
 		[RT_SYM_EVAL] = {.name = "_PyEval_EvalFrameDefault"},
+		[RT_SYM_PUSH] = {.name = "_PyEvalFramePushAndInit"},
 	};
 	struct rt_elf *elf = lib ? lib : exe;
 	struct rt_pybin py = {0};
@@ -296,7 +296,8 @@ int rt_pybin_read(struct rt_elf *exe, struct rt_elf *lib, struct rt_pybin *out, 
 	rt_pyoff_version_text(py.bin.version_hex, py.version, sizeof(py.version));
 	if (!sym[RT_SYM_VERSION].found) /* the micro version is not known */
 		*strrchr(py.version, '.') = '\0';
-	rt_pybin_eval(elf, &sym[RT_SYM_EVAL], &py);
+	rt_pybin_begin(elf, &sym[RT_SYM_EVAL], &py.eval);
+	rt_pybin_begin(elf, &sym[RT_SYM_PUSH], &py.push);
 	rt_pybin_usdt(elf, &py);
 	*out = py;
 	return 0;

@@ -14,14 +14,20 @@
 #include "rt_pyoff.h"
 #include "usdt.h"
 
+/* A function's first instruction, for a probe. */
+struct rt_pybin_begin {
+	uint64_t offset; /* in the file; 0: no such symbol, or */
+	bool refused;	 /* it is not where a function begins */
+	bool endbr;	 /* it begins with endbr64: a probe there would be single-stepped, 4 bytes further it need not be */
+};
+
 struct rt_pybin {
 	struct rt_bin bin; /* pyoff is 0: the caller's */
 	struct rt_pyoff off;
 	char version[24];	/* "3.11.7" */
 	uint64_t runtime_vaddr; /* of _PyRuntime, in the file that holds the interpreter */
-	uint64_t eval_offset;	/* file offset of _PyEval_EvalFrameDefault there; 0: no such symbol, or */
-	bool eval_refused;	/* it is not where a function begins */
-	bool eval_endbr;	/* it begins with endbr64 */
+	struct rt_pybin_begin eval; /* _PyEval_EvalFrameDefault there */
+	struct rt_pybin_begin push; /* _PyEvalFramePushAndInit; its symbol is in .dynsym from 3.13 on, in .symtab of files that are not stripped from 3.11 on */
 	struct rt_usdt usdt_entry, usdt_return; /* python:function__entry and function__return where they fire, both; else none */
 };
 

@@ -24,9 +24,8 @@ static void rt_target_adopt(struct rt_pytarget *out, const struct rt_pybin *py)
 {
 	out->bin = py->bin;
 	out->off = py->off;
-	out->eval_offset = py->eval_offset;
-	out->eval_endbr = py->eval_endbr;
-	out->eval_refused = py->eval_refused;
+	out->eval = py->eval;
+	out->push = py->push;
 	out->usdt_entry = py->usdt_entry;
 	out->usdt_return = py->usdt_return;
 	memcpy(out->version, py->version, sizeof(out->version));

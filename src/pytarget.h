@@ -25,9 +25,7 @@ struct rt_pytarget {
 	char version[24];      /* "3.11.7" */
 	uint64_t load_bias;    /* of the executable in this process; from_file: 0 */
 	uint64_t runtime_addr; /* of _PyRuntime in this process; from_file: 0 */
-	uint64_t eval_offset;  /* of _PyEval_EvalFrameDefault in the file `open_path`, for an entry probe; 0: it has no such symbol, or */
-	bool eval_refused;     /* no function begins there */
-	bool eval_endbr;       /* it begins with endbr64 */
+	struct rt_pybin_begin eval, push; /* for entry probes, in the file `open_path` */
 	struct rt_usdt usdt_entry, usdt_return; /* of the same file (pybin.h) */
 	bool newer;    /* than all versions that are known: its layout is its debug offsets', and has been checked on its frames */
 	bool may_come; /* result 1: the executable needs a libpython which is not mapped (found) yet, or its layout can be told only when it has a

@@ -86,6 +86,8 @@ const char *rt_report_counter(enum rt_counter counter)
 		[RT_C_FAULTS] = "faults_seen", [RT_C_WAKE_LOOKS] = "wake_looks", [RT_C_FAULTS_MISSED] = "faults_missed",
 		[RT_C_MAP_UNKNOWN] = "mapping_unknown", [RT_C_MAP_LOOKUPS] = "mapping_lookups",
 		[RT_C_LOST_MAP] = "lost_mapping", [RT_C_MAP_FULL] = "mappings_full",
+		[RT_C_NATIVE_CALLS] = "native_calls", [RT_C_NATIVE_LOST] = "native_lost", [RT_C_NATIVE_DEEP] = "native_deep",
+		[RT_C_NATIVE_ELSEWHERE] = "native_elsewhere", [RT_C_LOST_NATIVE] = "lost_native",
 		[RT_C_WATCH_HITS] = "watch_hits", [RT_C_WATCH_LOST] = "watch_lost",
 	};
 
@@ -324,6 +326,83 @@ static void rt_put_outside(struct rt_report *report, const struct rt_proc_summar
 	rt_table_print(report, &table, indent + 2);
 }
 
+/* Page-locked memory, over all functions of kind `pinned`: what was asked for, what of it became resident (the driver's is shared memory; what is registered is the program's
+ * own), what was given back. A call inside of another one is part of that: CUDA's runtime calls the driver. */
+static void rt_put_pinned(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
+{
+	bool begun = false;
+
+	for (size_t i = 0; i < proc->n_natives; i++) {
+		const struct rt_phase *phase = proc->natives[i].phase;
+		uint64_t asked = 0, given = 0;
+		int64_t resident = 0, shared = 0, released = 0;
+		bool said = strcmp(proc->natives[i].kind, "pinned");
+
+		for (size_t k = 0; k < i && !said; k++) /* the phase was told of with its first row */
+			said = !strcmp(proc->natives[k].kind, "pinned") && proc->natives[k].phase == phase;
+		for (size_t k = i; k < proc->n_natives && !said; k++) {
+			const struct rt_native_sum_view *row = &proc->natives[k];
+
+			if (strcmp(row->kind, "pinned") || row->phase != phase || row->inner)
+				continue;
+			if (row->is_free) {
+				given += row->bytes;
+				released += row->released;
+			} else {
+				asked += row->bytes;
+				resident += row->delta.total;
+				shared += row->delta.kind[RT_SHMEM];
+			}
+		}
+		if (said)
+			continue;
+		rt_put_blanks(report->out, indent);
+		fputs(begun ? "  " : rt_pick(report, "锁页内存: ", "pinned: "), report->out);
+		rt_put_text(report, phase ? phase->label.text[report->lang] : rt_pick(report, "阶段之外", "outside any phase"), RT_PATH_CHARS);
+		fprintf(report->out, rt_pick(report, ": 申请 %s, 驻留 %s (共享 %s), 释放 %s (驻留减少 %s)\n", ": asked %s, resident %s (shmem %s), given back %s (resident: %s less)\n"),
+			rt_plain((int64_t)asked).text, rt_signed(resident).text, rt_signed(shared).text, rt_plain((int64_t)given).text, rt_plain(released).text);
+		begun = true;
+	}
+}
+
+static const char *rt_native_remark(const struct rt_report *report, const struct rt_native_sum_view *row)
+{
+	if (row->is_free)
+		return row->inner ? rt_pick(report, " (释放, 内层)", " (free, inner)") : rt_pick(report, " (释放)", " (free)");
+	return row->inner ? rt_pick(report, " (内层)", " (inner)") : "";
+}
+
+static void rt_put_natives(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
+{
+	static const char *const names[][RT_LANGS] = {
+		{"函数", "function"}, {"种类", "kind"}, {"阶段", "phase"}, {"次数", "calls"}, {"时间", "time"}, {"申请", "asked"},
+		{"RSS变化", "change"}, {"自身", "own"}, {"共享", "shmem"}, {"归还", "given back"},
+	};
+	struct rt_table table = {.columns = sizeof(names) / sizeof(names[0])};
+
+	if (!proc->n_natives)
+		return;
+	rt_put_blanks(report->out, indent);
+	fputs(rt_pick(report, "本地函数 (C/C++):\n", "native functions (C/C++):\n"), report->out);
+	rt_table_head(report, &table, names);
+	for (size_t i = 0; i < proc->n_natives; i++) {
+		const struct rt_native_sum_view *row = &proc->natives[i];
+
+		rt_table_text(&table, 0, row->symbol, rt_native_remark(report, row));
+		rt_table_add(&table, "%s", row->kind);
+		rt_table_text(&table, 0, row->phase ? row->phase->label.text[report->lang] : "-", "");
+		rt_table_add(&table, "%llu", (unsigned long long)row->calls);
+		rt_table_size(&table, rt_time_format(row->duration_ns));
+		rt_table_size(&table, row->is_free ? (struct rt_value){"-"} : rt_plain((int64_t)row->bytes));
+		rt_table_size(&table, rt_signed(row->delta.total));
+		rt_table_size(&table, rt_signed(row->own));
+		rt_table_size(&table, rt_signed(row->delta.kind[RT_SHMEM]));
+		rt_table_size(&table, rt_plain(row->is_free && row->bytes ? (int64_t)row->bytes : row->released));
+	}
+	rt_table_print(report, &table, indent + 2);
+	rt_put_pinned(report, proc, indent);
+}
+
 static void rt_put_charges(struct rt_report *report, const struct rt_proc_summary *proc, size_t indent)
 {
 	static const char *const causes[RT_CAUSES][RT_LANGS] = {
@@ -368,6 +447,7 @@ static void rt_put_proc(struct rt_report *report, const struct rt_proc_summary *
 	rt_put_proc_head(report, &proc->proc);
 	rt_put_opening(report, proc, indent);
 	rt_put_phases(report, proc, indent);
+	rt_put_natives(report, proc, indent);
 	/* For a compiler or a shell "outside any phase" would only say its growth again. */
 	if (proc->n_phases || proc->proc.python)
 		rt_put_outside(report, proc, indent);
@@ -378,7 +458,7 @@ static void rt_put_proc(struct rt_report *report, const struct rt_proc_summary *
 
 static bool rt_proc_foldable(const struct rt_proc_summary *proc)
 {
-	return !proc->n_phases && !proc->proc.first && proc->proc.depth > 0;
+	return !proc->n_phases && !proc->n_natives && !proc->proc.first && proc->proc.depth > 0;
 }
 
 static const char *rt_proc_name(const struct rt_proc_summary *proc)
@@ -498,6 +578,9 @@ static void rt_put_losses(struct rt_report *report, const struct rt_summary *sum
 		{RT_C_LOST_NODE, {"环形缓冲区已满, 丢失的栈节点", "ring buffer full: stack nodes lost"}},
 		{RT_C_LOST_CODE, {"环形缓冲区已满, 丢失的代码对象", "ring buffer full: code objects lost"}},
 		{RT_C_LOST_LIFE, {"环形缓冲区已满, 丢失的进程事件", "ring buffer full: process events lost"}},
+		{RT_C_LOST_NATIVE, {"环形缓冲区已满, 丢失的本地函数调用", "ring buffer full: calls of native functions lost"}},
+		{RT_C_NATIVE_LOST, {"未能记录的本地函数调用", "calls of native functions that could not be noted"}},
+		{RT_C_NATIVE_DEEP, {"嵌套过深的本地函数调用 (只计次数)", "calls of native functions nested too deeply (only counted)"}},
 		{RT_C_STACK_UNREADABLE, {"无法读取的栈", "stacks that could not be read"}},
 		{RT_C_FRAME_UNKNOWN, {"无法读取的最内层帧 (计入其调用者)", "frames not readable just then (charged to their callers)"}},
 		{RT_C_FAULTS_MISSED, {"钩子漏过的缺页 (其页计入该线程的下一次事件)", "page faults that the hook missed (their pages came with the thread's next event)"}},

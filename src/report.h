@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "entrylog.h"
 #include "sink.h"
 
 struct rt_prog_cost {
@@ -31,6 +32,7 @@ struct rt_self_cost {
 	uint64_t map_bytes; /* kernel memory of its maps */
 	const struct rt_prog_cost *progs;
 	size_t n_progs;
+	const struct rt_entrylog *entries; /* what told of calls; NULL: nothing */
 };
 
 /* Why a phase was never hit, as a sentence in one language (the NDJSON output uses English ones). */

@@ -92,13 +92,16 @@ static int read_budgets(struct report *report, const struct rt_profile *profile)
 	return status ? status : rt_verdict_check(report->verdict, profile);
 }
 
-static bool wants_stacks(const struct rt_opts *opts)
+/* enum rt_format_needs of the formats that are asked for. */
+static unsigned int needs(const struct rt_opts *opts)
 {
+	unsigned int all = 0;
+
 	for (int id = 0; id < RT_FORMATS; id++) {
-		if (opts->format_file[id] && rt_format_get((enum rt_format_id)id)->needs & RT_NEED_STACKS)
-			return true;
+		if (opts->format_file[id])
+			all |= rt_format_get((enum rt_format_id)id)->needs;
 	}
-	return false;
+	return all;
 }
 
 static int run(struct report *report, const char *path, const struct rt_profile *profile)
@@ -107,8 +110,8 @@ static int run(struct report *report, const char *path, const struct rt_profile 
 	struct rt_replay_config config = {
 		.path = path,
 		.profile = profile,
-		.want_growth = report->opts->json_growth,
-		.want_stacks = wants_stacks(report->opts),
+		.want_growth = report->opts->json_growth || needs(report->opts) & RT_NEED_GROWTH,
+		.want_stacks = needs(report->opts) & RT_NEED_STACKS,
 		.no_mappings = !report->opts->mappings,
 		.ignore_mute = own && *own && strcmp(own, "0"),
 		.on_begin = on_begin,

@@ -23,11 +23,13 @@
 #include <unistd.h>
 
 #include "account.h"
+#include "entryprobe.h"
 #include "entrywatch.h"
 #include "holdings.h"
 #include "json.h"
 #include "launch.h"
 #include "log.h"
+#include "nativewatch.h"
 #include "outputs.h"
 #include "precheck.h"
 #include "probe.h"
@@ -56,6 +58,9 @@ struct session {
 	struct rt_account *account;
 	struct rt_watch *watch;
 	struct rt_entrywatch *entries; /* NULL: calls are not watched */
+	struct rt_nativewatch *natives; /* NULL: no native functions */
+	struct rt_entryprobe *probes;  /* NULL: none in the interpreter */
+	struct rt_entrylog entrylog;
 	struct rt_holdings *holdings;
 	struct rt_outputs outputs;
 	struct rt_verdict *verdict; /* NULL: no budgets */
@@ -128,7 +133,7 @@ static void on_record(void *ctx, const void *record, size_t size)
 	if (size >= sizeof(h)) {
 		memcpy(&h, record, sizeof(h));
 		if (h.type == RT_REC_WATCH) {
-			rt_entrywatch_met(s->entries, record, size);
+			rt_entrywatch_met(s->entries, record, size, rt_watch_uses_usdt(s->watch, h.image));
 			return;
 		}
 	}
@@ -139,6 +144,7 @@ static void on_record(void *ctx, const void *record, size_t size)
 	if (h.type != RT_REC_PROC && h.type != RT_REC_EXIT && h.type != RT_REC_RENAME)
 		return;
 	rt_entrywatch_record(s->entries, record, size);
+	rt_nativewatch_record(s->natives, record, size);
 	rt_watch_record(s->watch, record, size);
 	rt_holdings_record(s->holdings, record, size);
 	s->procs_seen += h.type == RT_REC_PROC;
@@ -165,6 +171,13 @@ static int read_source_for_core(void *ctx, uint32_t image, uint32_t pid, const c
 	struct session *s = ctx;
 
 	return s->recording ? rt_recording_read_source(s->recording, image, pid, file, text, len) : read_source(s, image, pid, file, text, len);
+}
+
+static void on_entries_off(void *ctx, uint32_t image, const char *phase)
+{
+	struct session *s = ctx;
+
+	rt_watch_inexact(s->watch, image, phase, now_ns(CLOCK_MONOTONIC));
 }
 
 static void on_plain_name(void *ctx, const struct rt_phase *phase, const char *name, const char *file)
@@ -258,10 +271,13 @@ static int open_kernel_side(struct session *s)
 	const char *raw = getenv("RAMTRACK_RSS_STAT"), *object = getenv("RAMTRACK_BPF_OBJECT");
 	struct rt_probe_config pc = {
 		.follow = o->follow,
-		.want_line_tables = o->json_growth || o->record || needs & RT_NEED_STACKS,
+		.want_line_tables = o->json_growth || o->record || needs & (RT_NEED_STACKS | RT_NEED_GROWTH),
 		.every_move = o->record,
 		.mappings = o->mappings,
-		.usdt = o->python_entry == RT_ENTRY_USDT,
+		.native = rt_nativewatch_wanted(s->profile, o->native_alloc),
+		.usdt = o->python_entry == RT_ENTRY_USDT || o->python_entry == RT_ENTRY_AUTO,
+		.usdt_may_lack = o->python_entry == RT_ENTRY_AUTO,
+		.push = o->python_entry == RT_ENTRY_UPROBE,
 		.watch = o->python_entry == RT_ENTRY_WATCH || (o->python_entry == RT_ENTRY_AUTO && has_watched(s->profile)),
 		.mm_source = o->mm_source,
 		.force_old = object && !strcmp(object, "old"),
@@ -272,19 +288,21 @@ static int open_kernel_side(struct session *s)
 		.profile = s->profile,
 		.page_size = (uint64_t)sysconf(_SC_PAGESIZE),
 		.window_ns = WINDOW_NS,
-		.want_growth = o->json_growth,
+		.want_growth = o->json_growth || needs & RT_NEED_GROWTH,
 		.want_stacks = needs & RT_NEED_STACKS,
 		.ignore_mute = own_switch() == 1,
 		.read_source = read_source_for_core,
 		.on_plain_name = on_plain_name,
 		.ctx = s,
 	};
-	struct rt_watch_config wc = {.usdt = o->python_entry == RT_ENTRY_USDT, .entry_probes = o->python_entry == RT_ENTRY_UPROBE, .own_switch = own_switch()};
+	struct rt_entrywatch_config nc = {.forced = o->python_entry == RT_ENTRY_WATCH, .log = &s->entrylog, .on_off = on_entries_off, .ctx = s};
+	struct rt_entryprobe_config ec = {.way = o->python_entry, .log = &s->entrylog, .on_off = on_entries_off, .ctx = s};
+	struct rt_watch_config wc = {.own_switch = own_switch()};
 	int status = rt_probe_open(&pc, on_record, s, &s->probe);
 
 	if (status)
 		return status;
-	if (pc.usdt && !rt_probe_has_usdt(s->probe)) {
+	if (o->python_entry == RT_ENTRY_USDT && !rt_probe_has_usdt(s->probe)) {
 		rt_log_error("--python-entry usdt: this kernel needs the programs for Linux before 5.17, which cannot use the interpreter's static probes: boot Linux 5.17 or newer, "
 			     "or use --python-entry auto; run: ramtrack-bpf doctor");
 		return RT_NO_FEATURE;
@@ -295,7 +313,14 @@ static int open_kernel_side(struct session *s)
 		rt_log_error("out of memory");
 		return RT_ERROR;
 	}
-	wc.probe = s->probe;
+	ec.probe = wc.probe = s->probe;
+	if (rt_probe_has_usdt(s->probe) || o->python_entry == RT_ENTRY_UPROBE) {
+		s->probes = wc.entries = rt_entryprobe_new(&ec);
+		if (!s->probes) {
+			rt_log_error("out of memory");
+			return RT_ERROR;
+		}
+	}
 	wc.account = s->account;
 	s->watch = rt_watch_new(&wc);
 	s->holdings = rt_holdings_new(s->account);
@@ -303,8 +328,11 @@ static int open_kernel_side(struct session *s)
 		rt_log_error("out of memory");
 		return RT_ERROR;
 	}
-	if (pc.watch)
-		status = rt_entrywatch_new(s->probe, s->account, o->python_entry == RT_ENTRY_WATCH, &s->entries);
+	status = rt_nativewatch_new(&(struct rt_nativewatch_config){.probe = s->probe, .account = s->account, .profile = s->profile, .hot = o->native_alloc}, &s->natives);
+	nc.probe = s->probe;
+	nc.account = s->account;
+	if (!status && pc.watch)
+		status = rt_entrywatch_new(&nc, &s->entries);
 	return status ? status : add_names(s);
 }
 
@@ -341,7 +369,9 @@ static int watch_ring(struct session *s)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = rt_probe_fd(s->probe)};
 
-	if (!epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+	struct epoll_event native = {.events = EPOLLIN, .data.fd = rt_nativewatch_fd(s->natives)};
+
+	if (!epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev) && (native.data.fd < 0 || !epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, native.data.fd, &native)))
 		return RT_OK;
 	rt_log_error("event loop: the ring buffer cannot be waited for: %s", strerror(errno));
 	return RT_ERROR;
@@ -409,6 +439,21 @@ static int adopt(struct session *s)
 	return RT_NO_TARGET;
 }
 
+/* What may tell of calls. */
+static const char *entry_name(const struct session *s)
+{
+	switch (s->opts->python_entry) {
+	case RT_ENTRY_USDT:
+		return "usdt";
+	case RT_ENTRY_UPROBE:
+		return "uprobe";
+	case RT_ENTRY_WATCH:
+		return "watch";
+	default:
+		return s->entries || s->probes ? "auto" : "off";
+	}
+}
+
 static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 {
 	struct utsname u;
@@ -419,7 +464,7 @@ static void write_start(struct session *s, uint64_t mono, uint64_t wall)
 		.mm_source = rt_mm_name(rt_probe_source(s->probe)),
 		.mm_hook = rt_probe_hook(s->probe),
 		.mm_exact = rt_mm_exact(rt_probe_source(s->probe)),
-		.python_entry = s->opts->python_entry == RT_ENTRY_UPROBE ? "uprobe" : s->opts->python_entry == RT_ENTRY_USDT ? "usdt" : s->entries ? "watch" : "off",
+		.python_entry = entry_name(s),
 		.wall_ns = wall,
 		.ts_ns = mono,
 		.targets = started ? &started : s->opts->pids,
@@ -605,16 +650,19 @@ static void keep_recording(struct session *s, uint64_t now)
 static void on_tick(struct session *s)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC), expired;
+	bool eager;
 
 	if (read(s->timer_fd, &expired, sizeof(expired)) < 0 && errno != EAGAIN)
 		rt_log_detail("timer: %s", strerror(errno));
 	consume(s);
 	drop_others(s, now);
 	rt_entrywatch_tick(s->entries, now);
+	eager = rt_entryprobe_tick(s->probes, now);
+	rt_nativewatch_tick(s->natives, now);
 	rt_holdings_step(s->holdings, HOLDINGS_TICK_NS);
 	rt_account_advance(s->account, now);
 	keep_recording(s, now);
-	set_tick(s, rt_watch_tick(s->watch, now) ? EAGER_TICK_NS : TICK_NS);
+	set_tick(s, rt_watch_tick(s->watch, now) || eager ? EAGER_TICK_NS : TICK_NS);
 	renew(s, now);
 	if (s->deadline_ns && now >= s->deadline_ns && s->state == RUNNING) {
 		s->state = ENDING;
@@ -641,6 +689,8 @@ static void loop(struct session *s)
 				on_signals(s);
 			else if (events[i].data.fd == s->timer_fd)
 				on_tick(s);
+			else if (events[i].data.fd == rt_nativewatch_fd(s->natives))
+				rt_nativewatch_step(s->natives);
 			else
 				rt_probe_consume(s->probe);
 		}
@@ -662,6 +712,9 @@ static int finish(struct session *s)
 	rt_log_detail("ending: %s", s->why);
 	rt_entrywatch_free(s->entries);
 	s->entries = NULL;
+	rt_nativewatch_stop(s->natives);
+	rt_entryprobe_free(s->probes);
+	s->probes = NULL;
 	rt_probe_finish(s->probe);
 	on_signals(s);
 	read_counters(s, counters);
@@ -681,6 +734,7 @@ static int finish(struct session *s)
 		.map_bytes = cost.map_bytes,
 		.progs = cost.prog,
 		.n_progs = cost.n_progs,
+		.entries = &s->entrylog,
 	};
 	if (!summary) {
 		rt_log_error("out of memory for the summary");
@@ -731,9 +785,11 @@ static void tear_down(struct session *s)
 {
 	if (s->launch.go >= 0 && s->launch.pid > 0)
 		rt_launch_cancel(&s->launch);
+	rt_nativewatch_free(s->natives);
+	rt_entrywatch_free(s->entries);
+	rt_entryprobe_free(s->probes);
 	rt_probe_close(s->probe);
 	rt_wait_free(s->wait);
-	rt_entrywatch_free(s->entries);
 	rt_recording_close(s->recording);
 	rt_watch_free(s->watch);
 	rt_holdings_free(s->holdings);

@@ -85,6 +85,29 @@ struct rt_checkpoint_view {
 	struct rt_sizes rss;
 	int64_t reused;		/* exit: as in the phase; enter: 0 */
 	int64_t tree_delta;	/* exit: as in the phase; enter: 0 */
+	bool native;		/* a native function's: its call is told by on_native, not by on_phase */
+};
+
+/* A call of a native function that the profile names, or several small ones added up. */
+struct rt_native_view {
+	uint64_t ts_ns;	      /* when it was seen to be over; several: when they were sent */
+	uint64_t begin_ns;    /* entry, of several the first one's */
+	uint32_t tid;
+	const char *symbol;   /* without parameters */
+	const char *kind, *library;
+	bool is_free;	      /* gives memory back */
+	bool inner;	      /* made inside of a call of the same kind and operation, whose sizes contain its own */
+	bool sum;	      /* several calls */
+	bool open;	      /* it had not returned when its thread, its image or the run ended */
+	uint32_t calls;
+	uint64_t bytes;	      /* asked for: by the arguments, or mapped (is_free: unmapped) inside */
+	uint64_t addr;	      /* 0: not known */
+	uint64_t duration_ns; /* to the last look that found the thread inside, added up over calls */
+	struct rt_sizes delta; /* RSS that the thread changed inside, nested calls included */
+	int64_t own;	      /* the same without nested calls */
+	int64_t gained, released; /* nested calls included; >= 0 */
+	uint64_t mapped, unmapped; /* bytes of address space, by the thread, inside */
+	const struct rt_phase *phase; /* innermost at the entry, or NULL */
 };
 
 struct rt_frame_view {
@@ -97,7 +120,14 @@ struct rt_growth_view {
 	uint32_t tid;
 	struct rt_sizes delta;
 	uint32_t stack; /* 0: none */
+	const char *instead; /* the work of a thread without a stack: "<helper threads>" and so on, as in rt_outside_view.module; else NULL */
 	const struct rt_phase *phase; /* innermost, or NULL */
+	struct rt_sizes gained;	/* sum of the positive changes, by kind; what was released is gained - delta. A run that gave back all that it gained is told too */
+	const struct rt_phase *const *path; /* `phase` with those around it, outermost first */
+	size_t path_len;
+	enum rt_cause cause;
+	const char *mapping; /* as in rt_mapping_view; NULL: not told apart */
+	enum rt_map_kind mapping_kind;
 };
 
 struct rt_sink {
@@ -105,12 +135,18 @@ struct rt_sink {
 	void (*on_process)(void *ctx, const struct rt_proc_view *proc, enum rt_proc_event event, uint64_t ts_ns);
 	void (*on_checkpoint)(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp);
 	void (*on_phase)(void *ctx, const struct rt_proc_view *proc, const struct rt_phase_view *phase);
+	void (*on_native)(void *ctx, const struct rt_proc_view *proc, const struct rt_native_view *native);
 	/* The RSS of a process has changed, or been learned anew: proc->now, at ts_ns. Also of muted ones; told after the edges that the same look found. */
 	void (*on_rss)(void *ctx, const struct rt_proc_view *proc, uint64_t ts_ns);
 	/* Only if rt_account_config.want_growth: */
 	/* innermost first, once an id */
 	void (*on_stack)(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count);
+	/* The same frame by frame, for outputs that keep a trie of their own: each node once, a caller before what it calls, before the first growth that
+	 * names it. `parent` is the caller's node; one that was never told stands for no frame (an outermost frame's). */
+	void (*on_node)(void *ctx, uint32_t node, uint32_t parent, const struct rt_frame_view *frame);
 	void (*on_growth)(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth);
+	/* Numbers of stacks below this one are not named any more */
+	void (*on_forget)(void *ctx, uint32_t stack);
 };
 
 /* ---- the summary ---- */
@@ -127,6 +163,16 @@ struct rt_opening_view { /* held when attached to */
 	const char *name; /* as in opening.h, or "<changed while reading>": bytes may be negative there */
 	enum rt_kind kind;
 	int64_t bytes;
+};
+
+struct rt_native_sum_view { /* calls of a native function in a phase, added up */
+	const char *symbol, *kind, *library;
+	bool is_free, inner; /* as in rt_native_view */
+	const struct rt_phase *phase; /* NULL: in none */
+	uint64_t calls, bytes, duration_ns;
+	uint64_t mapped, unmapped;
+	struct rt_sizes delta;
+	int64_t own, gained, released;
 };
 
 struct rt_proc_summary {
@@ -148,6 +194,8 @@ struct rt_proc_summary {
 	const struct rt_stack_row *stacks; /* only if rt_account_config.want_stacks; in no order */
 	size_t n_stacks;
 	int64_t unaccounted; /* exact RSS change minus the sum of all charges: 0 on a good run */
+	const struct rt_native_sum_view *natives; /* in the order in which they were first called */
+	size_t n_natives;
 };
 
 enum rt_not_hit {

@@ -22,6 +22,7 @@
 struct bin {
 	struct rt_bin_key key;
 	char python[24]; /* "3.11.7"; "": no Python, or one that cannot be used */
+	bool usdt;	 /* its calls are told by static probes */
 };
 
 struct image {
@@ -117,43 +118,6 @@ static struct bin *find_bin(struct rt_watch *w, const struct rt_bin_key *key)
 	return NULL;
 }
 
-static void put_usdt(struct rt_watch *w, const struct rt_pytarget *t)
-{
-	int status;
-
-	if (!t->usdt_entry.n) {
-		rt_log_notice("%s: CPython %s has no live probes python:function__entry and function__return (builds of 3.8 to 3.10 and 3.15 with --with-dtrace have them): "
-			      "its calls are not told exactly (--python-entry usdt); use --python-entry watch for 3.11 to 3.13", t->path, t->version);
-		return;
-	}
-	status = rt_probe_attach_usdt(w->config.probe, t->open_path, &t->usdt_entry, &t->usdt_return);
-	if (status && !w->status)
-		w->status = status;
-}
-
-static void put_entry_probe(struct rt_watch *w, const struct rt_pytarget *t)
-{
-	if (w->config.usdt)
-		put_usdt(w, t);
-	if (!w->config.entry_probes)
-		return;
-	if (t->off.version < 0x309) {
-		rt_log_notice("%s: CPython %s: entry probes (--python-entry uprobe) are for 3.9 and newer: its phases are found without", t->path, t->version);
-		return;
-	}
-	if (t->eval_refused) {
-		rt_log_error("%s: its symbol _PyEval_EvalFrameDefault is not at an instruction that functions begin with (the file is damaged or was patched): no entry probe "
-			     "(--python-entry uprobe) there; install it again, or leave the option out", t->path);
-		return;
-	}
-	if (!t->eval_offset) {
-		rt_log_error("%s: it has no symbol _PyEval_EvalFrameDefault: no entry probe (--python-entry uprobe) there", t->path);
-		return;
-	}
-	/* Behind endbr64, a probe need not be single-stepped. */
-	w->status = rt_probe_attach_entry(w->config.probe, t->open_path, t->eval_offset + (t->eval_endbr ? 4 : 0));
-}
-
 int rt_watch_status(const struct rt_watch *w)
 {
 	return w->status;
@@ -176,8 +140,12 @@ static struct bin *add_bin(struct rt_watch *w, const struct rt_bin_key *key, str
 	b = &w->bins[w->n_bins++];
 	b->key = *key;
 	snprintf(b->python, sizeof(b->python), "%s", t ? t->version : "");
-	if (t)
-		put_entry_probe(w, t);
+	if (t) {
+		int status = rt_entryprobe_python(w->config.entries, t);
+
+		b->usdt = rt_entryprobe_uses_usdt(w->config.entries, t);
+		w->status = w->status ? w->status : status;
+	}
 	return b;
 }
 
@@ -358,6 +326,21 @@ bool rt_watch_tick(struct rt_watch *w, uint64_t now)
 				put_title(w, w->images[i], now);
 	}
 	return w->waiting;
+}
+
+bool rt_watch_uses_usdt(struct rt_watch *w, uint32_t image)
+{
+	struct image *im = find_image(w, image);
+	struct bin *b = im ? find_bin(w, &im->key) : NULL;
+
+	return b && b->usdt;
+}
+
+void rt_watch_inexact(struct rt_watch *w, uint32_t image, const char *phase, uint64_t ts_ns)
+{
+	for (size_t i = 0; i < w->n_images; i++)
+		if (!image || w->images[i]->image == image)
+			put_meta(w, ts_ns, w->images[i], RT_META_INEXACT, phase ? phase : "");
 }
 
 int rt_watch_read_source(struct rt_watch *w, uint32_t pid, const char *file, char **text, size_t *len)

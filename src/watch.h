@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "account.h"
+#include "entryprobe.h"
 #include "probe.h"
 
 struct rt_watch;
@@ -21,8 +22,7 @@ struct rt_watch;
 struct rt_watch_config {
 	struct rt_probe *probe;
 	struct rt_account *account;
-	bool entry_probes;   /* put an entry probe on each interpreter */
-	bool usdt;	     /* put probes on the static ones of each interpreter that has them */
+	struct rt_entryprobe *entries; /* told of each interpreter; NULL: nothing */
 	int own_switch;	     /* VLLM_ENABLE_RAM_TRACKING of our own environment: 0 or 1, -1: unset */
 };
 
@@ -43,6 +43,12 @@ bool rt_watch_tick(struct rt_watch *watch, uint64_t now_ns);
 
 /* An exit status if something that was asked for (an entry probe) cannot be had, errors logged; else 0. */
 int rt_watch_status(const struct rt_watch *watch);
+
+/* Are the image's calls told by static probes? */
+bool rt_watch_uses_usdt(struct rt_watch *watch, uint32_t image);
+
+/* Calls of the phase (NULL: of all) that are open at ts_ns in the image (0: in all) are not told exactly: what told of them is gone (rt_entry_off_fn). */
+void rt_watch_inexact(struct rt_watch *watch, uint32_t image, const char *phase, uint64_t ts_ns);
 
 /* Source text as the image sees it, for rt_account_config.read_source. */
 int rt_watch_read_source(struct rt_watch *watch, uint32_t pid, const char *file, char **text, size_t *len);

@@ -82,6 +82,7 @@ e2e() {
 unit() {
 	cmocka unit "$@"
 	script python_truth "$python" tests/unit/compare_python.py build/san/pyprobe
+	script native_truth "$python" tests/unit/compare_native.py build/nativeprobe
 	script layouts "$python" tests/unit/check_pyoff.py --require 3.11
 }
 
@@ -111,8 +112,8 @@ total() {
 	echo "$p passed, $f failed, $s skipped"
 }
 case $what in
-unit) total unit python_truth layouts ;;
-all) total unit python_truth layouts host e2e ;;
+unit) total unit python_truth native_truth layouts ;;
+all) total unit python_truth native_truth layouts host e2e ;;
 *) total "$what" ;;
 esac
 exit "$((failed_suites > 0))"

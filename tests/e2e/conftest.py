@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
+import gpu_libraries  # noqa: E402
 import harness  # noqa: E402
 
 
@@ -29,6 +30,12 @@ def pytest_generate_tests(metafunc):
     if "python" in metafunc.fixturenames:
         interpreters = [harness.Interpreter(spec) for spec in interpreter_specs()]
         metafunc.parametrize("python", interpreters, ids=[one.label for one in interpreters], indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What a result must not be read without."""
+    for line in gpu_libraries.said:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

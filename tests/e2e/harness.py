@@ -34,7 +34,7 @@ KEYS = {
     "minor_faults major_faults tree_delta_bytes",
     "growth": "ts_ns pid tid anon_bytes file_bytes shmem_bytes stack phase",
     "stack": "id frames",
-    "summary": "duration_ns processes phases_not_hit lost unaccounted_bytes self",
+    "summary": "duration_ns processes phases_not_hit lost unaccounted_bytes self entries",
 }
 SUMMARY_PROCESS_KEYS = (
     "pid ppid name python rss_start_bytes rss_end_bytes rss_peak_bytes phases outside_bytes native".split()
@@ -62,6 +62,13 @@ class Interpreter:
             return f"{self.label} does not run: {done.stderr.strip()}"
         self._version = tuple(int(part) for part in done.stdout.split("."))
         return None if self._version >= (3, 8) else f"{self.label} is Python {done.stdout.strip()}, older than 3.8"
+
+    @property
+    def version(self):
+        """(3, 11)"""
+        if self._version is None:
+            self.missing()
+        return self._version
 
     def command(self, args):
         """A chroot gets /proc and /dev in a mount namespace of its own, so nothing stays mounted."""
@@ -330,23 +337,27 @@ def trace(
     check=True,
     prepare=None,
     collect=None,
+    native=(),
+    profile=None,
+    out=None,
 ):
     """One target from its start to its end. Returns Said, whose form has been checked. `prepare` and `collect` are
-    called with the work directory before the start and after the end."""
-    profile = write_profile(
-        os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")]
+    called with the work directory before the start and after the end. `profile`: a file in place of one with `phases`
+    and `native`. `out`: a file for the tool's standard output."""
+    profile = profile or write_profile(
+        os.path.join(tool.directory, "profile.yaml"), list(phases) or [phase("never", "never_called")], **({"native": native} if native else {})
     )
     with interpreter.stage() as stage, contextlib.closing(Target(interpreter, stage, script, args, env)) as target:
         try:
             if prepare:
                 prepare(target.here)
             if mode == "launch":
-                tool.start([*options, "--", *target.command], {**(env or {}), **(tool_env or {})}, profile)
+                tool.start([*options, "--", *target.command], {**(env or {}), **(tool_env or {})}, profile, out)
                 target.serve(tool.process, on_stop, timeout)
             else:
                 target.start()
                 assert target.next_stop(target.process) == "start", f"target did not start:\n{target.output()}"
-                tool.start([*options, "-p", target.pid], tool_env, profile)
+                tool.start([*options, "-p", target.pid], tool_env, profile, out)
                 tool.wait_attached([target.pid])
                 target.go()
                 target.serve(target.process, on_stop, timeout)

@@ -35,6 +35,9 @@ def test_calls_are_counted(tool, python):
     needs_watchpoints(tool.path)
     said, counts, told = run(tool, python, 10000, ["--python-entry", "watch"])
     assert said.of("start")[0]["python_entry"] == "watch"
+    if python.version < (3, 11):
+        assert "up to CPython 3.10 a frame is an object" in said.errors and not any(exact for _, exact in told), said.errors
+        return
     for name in NAMES:
         assert told[name, True] + told[name, False] == counts[name], (name, counts, told, said.errors)
     # Only the call in which each was met is not exact; a thrown one's end is not seen by the count up to 3.11, and a page may go while a frame is cleared.
@@ -43,6 +46,11 @@ def test_calls_are_counted(tool, python):
     for record in said.of("phase"):
         if record["exact"]:
             assert record["start_ns_min"] == record["start_ns"] and record["end_ns_max"] == record["end_ns"], record
+    rows = {entry["phase"]: entry for entry in said.summary["entries"]}
+    assert {entry["method"] for entry in said.summary["entries"]} == {"watch"} and set(rows) == set(NAMES), rows
+    for row in rows.values():
+        assert row["attached"] == 1 and row["detached"] == 0 and row["reason"] is None, row
+    assert rows["method"]["hits"] >= 2 * 10000, rows  # each call moves the count twice
 
 
 @pytest.mark.parametrize("option", ["auto", "off", "usdt", "uprobe", "watch"])
@@ -62,6 +70,8 @@ def test_calls_by_static_probes(tool, python):
         pytest.skip("the interpreter has no live probes function__entry and function__return")
     assert said.of("start")[0]["python_entry"] == "usdt"
     for name in NAMES:
-        assert told[name, True] == counts[name] and told[name, False] == 0, (name, counts, told, said.errors)
+        assert told[name, True] + told[name, False] == counts[name], (name, counts, told, said.errors)
+    # A look may come upon a call between the linking of its frame and the probe: its begin lies between two looks then.
+    assert sum(told[name, False] for name in NAMES) <= 10, (told, said.errors)
     for record in said.of("phase"):
-        assert record["start_ns_min"] == record["start_ns"] and record["end_ns_max"] == record["end_ns"], record
+        assert record["end_ns_max"] == record["end_ns"] and record["exact"] == (record["start_ns_min"] == record["start_ns"]), record

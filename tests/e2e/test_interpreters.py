@@ -163,6 +163,24 @@ def test_a_newer_version_by_its_debug_offsets(tool, newest, directory, mode):
     assert f"CPython {NEWER_TEXT} {known}" in said.errors
 
 
+def test_doctor_on_a_newer_version_without_a_frame(run_tool, newest, directory, compile_native):
+    """It has not begun to run Python: doctor says that it is newer than what is known and what a run would do, not that there is no Python in it."""
+    interpreter, version = newest
+    newer = spoilt_copy(interpreter, os.path.join(directory, "copy"), {words(version, size=4): words(NEWER, size=4)})
+    held = compile_native("held.c", os.path.join(directory, "held.so"), "-shared", "-fPIC")
+    started = os.path.join(directory, "started")
+    process = subprocess.Popen(newer.command(["-c", "pass"]), env={**os.environ, "LD_PRELOAD": held, "HELD": started})
+    try:
+        assert harness.wait_until(lambda: os.path.exists(started) or process.poll() is not None) and process.poll() is None
+        done = run_tool("doctor", "--json", "-p", process.pid)
+        found = json.loads(done.stdout)
+    finally:
+        harness.kill_hard(process)
+    (check,) = [check for check in found["checks"] if check["id"] == "python"]
+    assert check["value"] == NEWER_TEXT and check["state"] == "unknown", check
+    assert "no release that this ramtrack-bpf knows" in check["reason"] and "ask again" in check["reason"], check
+
+
 def test_a_version_whose_frames_say_otherwise(tool, newest, directory):
     """Its debug offsets say that a code object's name stands where its file's does not: refused, RSS shown all the same."""
     interpreter, version = newest

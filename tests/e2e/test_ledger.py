@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -68,6 +69,11 @@ def said_again(run_tool, directory, ledger, profile, live):
     return said
 
 
+def plain_names(errors):
+    """Phases that are told by a plain name only, which is all that Python up to 3.10 has where its source does not help: said live and by the report."""
+    return re.findall(r"^ramtrack-bpf: phase (\w+): Python up to 3.10 does not tell the class", errors, re.M)
+
+
 @pytest.mark.parametrize("form", FORMS, ids=["en", "zh"])
 @pytest.mark.parametrize("mode", ["launch", "attach"])
 def test_report_is_the_live_run(tool, run_tool, python, mode, form):
@@ -78,7 +84,7 @@ def test_report_is_the_live_run(tool, run_tool, python, mode, form):
     check_form(said)
     check_conservation(said)
     _, log, text, errors = report(run_tool, tool.directory, ledger, "--json-growth", *form)
-    assert not errors
+    assert plain_names(errors) == plain_names(said.errors) and len(errors.splitlines()) == len(plain_names(errors)), (errors, said.errors)
     assert read(os.path.join(tool.directory, "report.ndjson")) == read(tool.json)
     assert read(log) == read(tool.log) and len(read(log)) > 500
     assert text.encode() == read(summary) and said.of("growth") and said.of("stack")
@@ -89,7 +95,7 @@ def test_statements_come_out_the_same(tool, run_tool, python):
     said, ledger, summary = record(tool, python, "statements.py", phases=test_statements.PHASES)
     for options in ([], ["-P", os.path.join(tool.directory, "profile.yaml")]):
         _, log, text, errors = report(run_tool, tool.directory, ledger, *options)
-        assert not errors
+        assert plain_names(errors) == plain_names(said.errors) and len(errors.splitlines()) == len(plain_names(errors)), (errors, said.errors)
         assert read(os.path.join(tool.directory, "report.ndjson")) == read(tool.json)
         assert read(log) == read(tool.log) and text.encode() == read(summary)
 
@@ -112,11 +118,11 @@ def test_another_profile(tool, run_tool, python, script, phases):
     assert not live.of("phase")
     other = write_profile(os.path.join(tool.directory, "other.yaml"), phases)
     said = said_again(run_tool, tool.directory, ledger, other, live)
-    unhit = {entry["phase"] for entry in said.summary["phases_not_hit"]} - {"if_test"}
-    assert not unhit, said.summary["phases_not_hit"]
     names = [entry["id"] for entry in phases]
-    if script == "statements.py":
+    if script == "statements.py":  # not all versions have all statements
         names = [name for name in live.truth["facts"]["names"] if name != "if_test"]
+    unhit = {entry["phase"] for entry in said.summary["phases_not_hit"]} & set(names)
+    assert not unhit, said.summary["phases_not_hit"]
     compare(said, live.truth, names)
     if script == "shapes.py":
         test_shapes.check_kinds(said)

@@ -111,7 +111,10 @@ ENTRY = {
     "RT_TSTATE_DATASTACK(V) + 8": by_minor(newer="offsetof(PyThreadState, datastack_top)"),
     "RT_CODE_FRAMESIZE(V)": by_minor(up_to_11="offsetof(PyCodeObject, co_nlocalsplus)", newer="offsetof(PyCodeObject, co_framesize)"),
     "RT_CODE_SUSPENDS": by_minor(newer="CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR"),
-    "RT_IMMORTAL(V)": by_minor(up_to_11="0", newer="(unsigned int)_Py_IMMORTAL_REFCNT"),
+    "RT_FUNC_CODE(0)": by_minor(newer="offsetof(PyFunctionObject, func_code)"),
+    # as the header itself decides, of counts on both sides of the border
+    "RT_IMMORTAL(V, 0x7fffffffu)": by_minor(newer="0"),
+    "RT_IMMORTAL(V, 0x80000000u)": by_minor(up_to_11="0", newer="_Py_IsImmortal(&mortal) == 0 && _Py_IsImmortal(&immortal) != 0"),
 }
 ENTRY_311 = {
     "RT_CODE_STACKSIZE_311": "offsetof(PyCodeObject, co_stacksize)",
@@ -228,11 +231,12 @@ def program(minor, free):
         text.append(f"\tcheck(\"{field}\", off.{field}, {expression(field, minor, free)});\n")
     for what, width in WIDTHS.items():
         text.append(f"\tcheck(\"width of {what[9:-1]}\", {width}, {what});\n")
-    if minor <= 10:
-        text.append("\tcheck(\"RT_CODE_FLAGS_310\", RT_CODE_FLAGS_310, offsetof(PyCodeObject, co_flags));\n")
-    elif not free:
-        text.append("\tcheck(\"RT_CODE_FLAGS\", RT_CODE_FLAGS, offsetof(PyCodeObject, co_flags));\n")
-    if 11 <= minor <= 13 and not free:
+    text.append(f"\tcheck(\"RT_CODE_FLAGS\", RT_CODE_FLAGS(V, {int(free)}), offsetof(PyCodeObject, co_flags));\n")
+    if free:
+        text.append("\tcheck(\"RT_FUNC_CODE\", RT_FUNC_CODE(1), offsetof(PyFunctionObject, func_code));\n")
+    if 11 <= minor <= 15 and not free:
+        if minor >= 12:
+            text.append("\tPyObject mortal = {.ob_refcnt = 0x7fffffff}, immortal = {.ob_refcnt = 0x80000000};\n")
         text.append("\tcheck(\"RT_ENTRY_KNOWN\", RT_ENTRY_KNOWN(V), 1);\n")
         entry = {name: want(minor, free) for name, want in ENTRY.items()}
         entry.update(ENTRY_311 if minor == 11 else {})

@@ -525,6 +525,72 @@ static void test_growth_records(void **state)
 	kit_free(k);
 }
 
+struct told {
+	char text[1024];
+	uint32_t forgotten;
+};
+
+static void told_node(void *ctx, uint32_t node, uint32_t parent, const struct rt_frame_view *frame)
+{
+	struct told *told = ctx;
+	size_t at = strlen(told->text);
+
+	snprintf(told->text + at, sizeof(told->text) - at, "%u<%u:%s:%d ", node, parent, frame->function, frame->line);
+}
+
+/* Path and mapping are the core's, and valid only here. */
+static void told_growth(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth)
+{
+	struct told *told = ctx;
+	size_t at = strlen(told->text);
+
+	(void)proc;
+	at += (size_t)snprintf(told->text + at, sizeof(told->text) - at, "[%u %+lld +%lld cause %d %s%s", growth->stack, (long long)growth->delta.total / P(1),
+			       (long long)growth->gained.total / P(1), growth->cause, growth->instead ? growth->instead : "", growth->mapping ? growth->mapping : "-");
+	for (size_t i = 0; i < growth->path_len; i++)
+		at += (size_t)snprintf(told->text + at, sizeof(told->text) - at, "/%s", growth->path[i]->id);
+	snprintf(told->text + at, sizeof(told->text) - at, "] ");
+	assert_true(growth->path_len ? growth->phase == growth->path[growth->path_len - 1] : !growth->phase);
+	assert_int_equal(growth->gained.total, growth->gained.kind[RT_FILE] + growth->gained.kind[RT_ANON] + growth->gained.kind[RT_SHMEM]);
+}
+
+static void told_forget(void *ctx, uint32_t stack)
+{
+	((struct told *)ctx)->forgotten = stack;
+}
+
+/* For outputs with a trie of their own: every frame once, callers first, before the growth that names it; and what growth is made of. */
+static void test_growth_by_node(void **state)
+{
+	struct told told = {.text = ""};
+	struct kit *k = kit_new(&(struct rt_account_config){ .want_growth = true, .want_mappings = true });
+	struct rt_sink sink = {.ctx = &told, .on_node = told_node, .on_growth = told_growth, .on_forget = told_forget};
+	uint32_t base, call, below, beside;
+
+	(void)state;
+	assert_int_equal(rt_account_add_sink(k->account, &sink), 0);
+	k->source = kit_source;
+	kit_attach(k, 10, 1, 100, 0);
+	base = kit_base(k, 1); /* 1, the root; 2 */
+	call = kit_node(k, 1, base, kit_code_table(k, 1, "EngineCore.__init__", "/w/vllm/v1/core.py", 5, kit_table, sizeof(kit_table)), 58);
+	below = kit_node(k, 1, kit_node(k, 1, call, RT_CODE_GAP, 0), kit_code(k, 1, "option", "h.py", 3), 2);
+	beside = kit_node(k, 1, call, kit_code(k, 1, "other", "h.py", 9), 2);
+	kit_run(k, 20, 1, 100, .node = below, .map = kit_map(k, 77, RT_MAP_FILE, "lib.so"), .delta = { [RT_FILE] = 3 });
+	assert_string_equal(told.text, "2<1:<module>:0 3<2:EngineCore.__init__:9 4<3:<frames left out>:0 5<4:option:0 [5 +3 +3 cause 0 /lib.so/engine/executor] ");
+	told.text[0] = '\0';
+	/* All that was gained is given back: no growth in the NDJSON's sense, but told. */
+	kit_run(k, 30, 1, 100, .node = beside, .delta = { [RT_ANON] = 0 }, .gained = { [RT_ANON] = 6 });
+	kit_run(k, 40, 1, 100, .node = beside, .delta = { [RT_ANON] = -2, [RT_FILE] = 1 }, .gained = { [RT_ANON] = 5, [RT_FILE] = 1 });
+	kit_run(k, 50, 1, 100, .cause = RT_CAUSE_REMOTE, .delta = { [RT_FILE] = -1 });
+	kit_run(k, 60, 1, 100, .node = below); /* a look alone */
+	kit_run(k, 70, 1, 101, .flags = RT_RUN_NO_PYTHON, .delta = { [RT_ANON] = 1 });
+	assert_string_equal(told.text, "6<3:other:0 [6 +0 +6 cause 0 <unknown>/engine/executor] "
+				       "[6 -1 +6 cause 0 <unknown>/engine/executor] [0 -1 +0 cause 3 <unknown>] [0 +1 +1 cause 0 <helper threads><unknown>/engine/executor] ");
+	rt_account_forget(k->account, 4, 1);
+	assert_int_equal(told.forgotten, 4);
+	kit_free(k);
+}
+
 /* 3,000 code objects that come and go, over several generations of the trie: nothing is kept, and an open span goes
  * on. */
 static void test_forget(void **state)
@@ -728,6 +794,7 @@ int main(void)
 		cmocka_unit_test(test_outside_rows),
 		cmocka_unit_test(test_passed_statements),
 		cmocka_unit_test(test_growth_records),
+		cmocka_unit_test(test_growth_by_node),
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_order_and_late),
 		cmocka_unit_test(test_overlap),

@@ -357,8 +357,9 @@ static void check_keys(const json_t *object, const char *const *keys)
 static void test_summary(void **state)
 {
 	static const char *const keys[] = {
-		"type", "duration_ns", "processes", "phases_not_hit", "lost", "unaccounted_bytes", "self", NULL,
+		"type", "duration_ns", "processes", "phases_not_hit", "lost", "unaccounted_bytes", "self", "entries", NULL,
 	};
+	static const char *const entry_keys[] = {"method", "phase", "attached", "hits", "detached", "reason", NULL};
 	static const char *const proc_keys[] = {
 		"pid", "ppid", "name", "python", "rss_start_bytes", "rss_end_bytes", "rss_peak_bytes", "opening", "phases",
 		"outside_bytes",
@@ -376,7 +377,8 @@ static void test_summary(void **state)
 	};
 	struct rt_not_hit_view not_hit = {.phase = &outer, .why = RT_NH_STATEMENT_NOT_FOUND, .detail = "/x/core.py"};
 	struct rt_prog_cost prog = {"rss_stat", 10, 2000, 1};
-	struct rt_self_cost cost = {.bpf_ns = 1, .bpf_runs = 2, .user_ns = 3, .sys_ns = 4, .progs = &prog,
+	struct rt_entrylog entries = {0};
+	struct rt_self_cost cost = {.entries = &entries, .bpf_ns = 1, .bpf_runs = 2, .user_ns = 3, .sys_ns = 4, .progs = &prog,
 		.n_progs = 1};
 	struct rt_summary summary = {
 		.duration_ns = 1234, .procs = procs, .n_procs = 1, .not_hit = &not_hit, .n_not_hit = 1,
@@ -386,10 +388,25 @@ static void test_summary(void **state)
 	struct fixture *f = *state;
 	json_t *line, *one;
 
+	rt_entrylog_row(&entries, "usdt", NULL)->attached = 1;
+	rt_entrylog_row(&entries, "watch", "outer")->hits = 1234;
+	rt_entrylog_row(&entries, "watch", "outer")->detached = 2;
+	rt_entrylog_reason(rt_entrylog_row(&entries, "watch", "outer"), "too many: %d", 7);
 	rt_json_summary(f->json, &summary, &cost);
 	line = take(f, keys, "late_records counters tree_peak_bytes tree_end_bytes");
 	expect_int(line, "tree_peak_bytes", 8192);
 	expect_int(line, "tree_end_bytes", 4096);
+	assert_int_equal(json_array_size(json_object_get(line, "entries")), 2);
+	one = json_array_get(json_object_get(line, "entries"), 0);
+	check_keys(one, entry_keys);
+	expect_text(one, "method", "usdt");
+	expect_int(one, "attached", 1);
+	assert_true(json_is_null(json_object_get(one, "phase")) && json_is_null(json_object_get(one, "reason")));
+	one = json_array_get(json_object_get(line, "entries"), 1);
+	expect_text(one, "phase", "outer");
+	expect_int(one, "hits", 1234);
+	expect_int(one, "detached", 2);
+	expect_text(one, "reason", "too many: 7");
 	expect_int(line, "duration_ns", 1234);
 	expect_int(line, "unaccounted_bytes", 4096);
 	expect_int(line, "late_records", 7);
@@ -435,6 +452,31 @@ static void test_summary_without_cost(void **state)
 	assert_true(json_is_object(f->line));
 	expect_int(json_object_get(f->line, "self"), "bpf_ns", 0);
 	assert_int_equal(json_array_size(json_object_get(f->line, "processes")), 0);
+	assert_true(json_is_array(json_object_get(f->line, "entries")));
+}
+
+/* More rows than there is room for: the last takes what is left over, and a reason is cut to its room. */
+static void test_entries_are_bounded(void **state)
+{
+	static char names[RT_ENTRYLOG_ROWS + 50][8];
+	static struct rt_entrylog log;
+	uint64_t hits = 0;
+
+	(void)state;
+	for (size_t i = 0; i < RT_ENTRYLOG_ROWS + 50; i++) {
+		struct rt_entry_row *row;
+
+		snprintf(names[i], sizeof(names[i]), "p%zu", i);
+		row = rt_entrylog_row(&log, "watch", names[i]);
+		row->hits++;
+		rt_entrylog_reason(row, "%1000d", 1);
+		assert_true(strlen(row->reason) < sizeof(row->reason));
+	}
+	assert_int_equal(log.n, RT_ENTRYLOG_ROWS);
+	for (size_t i = 0; i < log.n; i++)
+		hits += log.row[i].hits;
+	assert_int_equal(hits, RT_ENTRYLOG_ROWS + 50);
+	assert_ptr_equal(rt_entrylog_row(&log, "watch", "p7"), &log.row[7]);
 }
 
 /* Python's reader is the outside truth. Invalid UTF-8, which the core should not let through, still gives a
@@ -494,7 +536,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_start), TEST(test_process), TEST(test_process_exit), TEST(test_process_killed),
 		TEST(test_checkpoint), TEST(test_phase), TEST(test_growth), TEST(test_stack), TEST(test_summary),
-		TEST(test_summary_without_cost), TEST(test_hostile), TEST(test_full_disk),
+		TEST(test_summary_without_cost), TEST(test_entries_are_bounded), TEST(test_hostile), TEST(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

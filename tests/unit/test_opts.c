@@ -75,6 +75,7 @@ static void test_defaults(void **state)
 	assert_int_equal(r.opts.min_size, 0);
 	assert_true(r.opts.follow);
 	assert_true(r.opts.mappings);
+	assert_false(r.opts.native_alloc);
 	assert_int_equal(r.opts.sample_hz, 100);
 	assert_int_equal(r.opts.python_entry, RT_ENTRY_AUTO);
 	assert_int_equal(r.opts.color, RT_COLOR_AUTO);
@@ -90,7 +91,7 @@ static void test_all(void **state)
 
 	(void)state;
 	PARSE(&r, "--pid=4194304", "-p7", "-p", "4194304", "-P", "my.yaml", "-d", "1.5h", "-o", "log", "-j", "x.json",
-	      "--json-growth", "--lang=en", "--tag", "t", "-z", "64K", "-T", "--no-follow", "--no-mappings", "--sample-hz", "0",
+	      "--json-growth", "--lang=en", "--tag", "t", "-z", "64K", "-T", "--no-follow", "--no-mappings", "--native-alloc", "--sample-hz", "0",
 	      "--python-entry=uprobe", "--strict", "--color", "never", "-vv");
 	assert_int_equal(r.status, 0);
 	assert_int_equal(r.opts.n_pids, 2);
@@ -103,6 +104,7 @@ static void test_all(void **state)
 	assert_true(r.opts.json_growth && r.opts.timestamps && r.opts.strict);
 	assert_false(r.opts.follow);
 	assert_false(r.opts.mappings);
+	assert_true(r.opts.native_alloc);
 	assert_int_equal(r.opts.lang, RT_LANG_EN);
 	assert_string_equal(r.opts.tag, "t");
 	assert_int_equal(r.opts.min_size, 65536);

@@ -84,14 +84,14 @@ static const char good[] = "# a comment\n"
 			   "- symbol: my_malloc\n"
 			   "  library: cumem_allocator*.so\n"
 			   "  kind: device\n"
-			   "  bytes: arg12\n"
+			   "  bytes: arg1\n"
 			   "  checkpoint: true\n";
 
 static void test_good(void **state)
 {
 	struct rt_profile *profile = parse(good);
 	const struct rt_phase *phase = profile->phases;
-	const struct rt_native *native = profile->natives;
+	const struct rt_native_rule *native = profile->natives;
 
 	(void)state;
 	assert_string_equal(profile->name, "my profile");
@@ -126,13 +126,22 @@ static void test_good(void **state)
 	assert_string_equal(phase->label.text[RT_LANG_EN], "标签");
 	assert_null(phase->enter.text[RT_LANG_ZH]);
 	assert_int_equal(profile->n_natives, 2);
-	assert_string_equal(native[0].symbol, "init_shm");
-	assert_string_equal(native[0].library, "_C*.so");
+	assert_int_equal(native[0].n_symbols, 1);
+	assert_string_equal(native[0].symbols[0], "init_shm");
+	assert_int_equal(native[0].n_libraries, 1);
+	assert_string_equal(native[0].libraries[0], "_C*.so");
 	assert_string_equal(native[0].kind, "shm");
-	assert_string_equal(native[0].bytes, "mapped");
+	assert_int_equal(native[0].bytes.arg[0].number, 0);
+	assert_int_equal(native[0].op, RT_NATIVE_ALLOC);
+	assert_int_equal(native[0].n_fallbacks, 0);
+	assert_false(native[0].hot);
+	assert_string_equal(native[0].label.text[RT_LANG_ZH], "init_shm");
+	assert_string_equal(native[0].label.text[RT_LANG_EN], "init_shm");
 	assert_false(native[0].checkpoint);
 	assert_int_equal(native[0].line, 19);
-	assert_string_equal(native[1].bytes, "arg12");
+	assert_int_equal(native[1].bytes.arg[0].number, 1);
+	assert_int_equal(native[1].bytes.arg[0].bits, 64);
+	assert_int_equal(native[1].bytes.arg[1].number, 0);
 	assert_true(native[1].checkpoint);
 	rt_profile_free(profile);
 	rt_profile_free(NULL);
@@ -259,13 +268,29 @@ static void test_native(void **state)
 		{ PHASE "native:\n- symbol: b\n  kind: c\n", ":6: a native entry without `library`" },
 		{ PHASE "native:\n- symbol: b\n  library: c\n", ":6: a native entry without `kind`" },
 		{ PHASE "native:\n- size: b\n", ":6: unknown key `size` in a native entry: it may be symbol, library, "
-						"kind, bytes or checkpoint" },
+						"kind, bytes, op, label, checkpoint, hot or fallback" },
 		{ PHASE "native:\n- kind: a b\n", ":6: `kind: a b`: only" },
-		{ PHASE "native:\n- bytes: arg0\n", ":6: `bytes` is `mapped` or" },
-		{ PHASE "native:\n- bytes: arg\n", ":6: `bytes` is `mapped` or" },
-		{ PHASE "native:\n- bytes: arg1x\n", ":6: `bytes` is `mapped` or" },
-		{ PHASE "native:\n- bytes: arg1.5\n", ":6: `bytes` is `mapped` or" },
-		{ PHASE "native:\n- bytes: arg100\n", ":6: `bytes` is `mapped` or" },
+		{ PHASE "native:\n- bytes: arg0\n", ":6: `bytes` is `mapped`, an argument" },
+		{ PHASE "native:\n- bytes: arg\n", ":6: `bytes` is `mapped`, an argument" },
+		{ PHASE "native:\n- bytes: arg1x\n", ":6: `bytes` is `mapped`, an argument" },
+		{ PHASE "native:\n- bytes: arg1.5\n", ":6: `bytes` is `mapped`, an argument" },
+		{ PHASE "native:\n- bytes: arg7\n", ":6: `bytes` is `mapped`, an argument in a register (arg1 to arg6;" },
+		{ PHASE "native:\n- bytes: arg12\n", ":6: `bytes` is `mapped`" },
+		{ PHASE "native:\n- bytes: arg1*\n", ":6: `bytes` is `mapped`" },
+		{ PHASE "native:\n- bytes: arg1*arg2*arg3\n", ":6: `bytes` is `mapped`" },
+		{ PHASE "native:\n- bytes: arg1:16\n", ":6: `bytes` is `mapped`" },
+		{ PHASE "native:\n- bytes: arg1:320\n", ":6: `bytes` is `mapped`" },
+		{ PHASE "native:\n- bytes: [arg1]\n", ":6: `bytes` is a text, not a list" },
+		{ PHASE "native:\n- symbol: [a, '*ab*']\n", ":6: `symbol: *ab*` means nearly everything: give it at least 3" },
+		{ PHASE "native:\n- symbol: []\n", ":6: `symbol` is an empty list" },
+		{ PHASE "native:\n- symbol: 5\n", ":6: `symbol` is a text, not a number" },
+		{ PHASE "native:\n- fallback: '*?'\n", ":6: `fallback: *?` means nearly everything" },
+		{ PHASE "native:\n- library: '*.?'\n", ":6: `library: *.?` means nearly everything: give it at least 2" },
+		{ PHASE "native:\n- library: lib/\n", ":6: `library` ends in /" },
+		{ PHASE "native:\n- kind: a123456789012345678901234567890123\n", ":6: `kind` has more than 31" },
+		{ PHASE "native:\n- op: realloc\n", ":6: `op` is either alloc or free" },
+		{ PHASE "native:\n- label: {zh: a}\n", ":6: `label` without `en`" },
+		{ PHASE "native:\n- hot: yes\n", ":6: `hot` is either true or false" },
 		{ PHASE "native:\n- bytes: 4096\n", ":6: `bytes` is a text, not a number" },
 		{ PHASE "native:\n- checkpoint: 1\n", ":6: `checkpoint` is either true or false" },
 		{ "native:\n- symbol: a\n  library: b\n  kind: c\n", ":1: no phases" },
@@ -274,6 +299,76 @@ static void test_native(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++)
 		expect_error(cases[i][0], cases[i][1]);
+}
+
+/* All keys of a native entry, as lists and as single values. */
+static void test_native_keys(void **state)
+{
+	struct rt_profile *profile = parse(PHASE "native:\n"
+						 "- symbol: ['*SHMManager::init_shm(int)', _Zxyz]\n"
+						 "  library: ['_C*.so', torch/lib/libc10.so]\n"
+						 "  kind: shm\n"
+						 "  fallback: [init_shm_manager, join_shm_manager]\n"
+						 "  label: {zh: 共享内存, en: shared memory}\n"
+						 "- symbol: a::b::cde*\n"
+						 "  library: c.so\n"
+						 "  kind: x_1\n"
+						 "  bytes: arg2:32*arg3\n"
+						 "  op: free\n"
+						 "  hot: true\n"
+						 "- symbol: operator new(unsigned long)\n"
+						 "  library: c.so\n"
+						 "  kind: heap\n"
+						 "  bytes: mapped\n"
+						 "  op: alloc\n"
+						 "  fallback: one\n");
+	const struct rt_native_rule *rule = profile->natives;
+
+	(void)state;
+	assert_int_equal(profile->n_natives, 3);
+	assert_int_equal(rule[0].n_symbols, 2);
+	assert_string_equal(rule[0].symbols[1], "_Zxyz");
+	assert_int_equal(rule[0].n_libraries, 2);
+	assert_string_equal(rule[0].libraries[1], "torch/lib/libc10.so");
+	assert_int_equal(rule[0].n_fallbacks, 2);
+	assert_string_equal(rule[0].fallbacks[0], "init_shm_manager");
+	assert_string_equal(rule[0].label.text[RT_LANG_ZH], "共享内存");
+	assert_string_equal(rule[0].label.text[RT_LANG_EN], "shared memory");
+	assert_string_equal(rule[1].label.text[RT_LANG_ZH], "cde");
+	assert_int_equal(rule[1].bytes.arg[0].number, 2);
+	assert_int_equal(rule[1].bytes.arg[0].bits, 32);
+	assert_int_equal(rule[1].bytes.arg[1].number, 3);
+	assert_int_equal(rule[1].bytes.arg[1].bits, 64);
+	assert_int_equal(rule[1].op, RT_NATIVE_FREE);
+	assert_true(rule[1].hot);
+	assert_string_equal(rule[2].label.text[RT_LANG_EN], "new");
+	assert_int_equal(rule[2].bytes.arg[0].number, 0);
+	assert_string_equal(rule[2].fallbacks[0], "one");
+	rt_profile_free(profile);
+}
+
+/* A set of rules is 64 bits; patterns and lists are bounded. */
+static void test_native_limits(void **state)
+{
+	char *text = malloc(65536), *p = text;
+
+	(void)state;
+	p += sprintf(p, "%snative:\n", PHASE);
+	for (int i = 0; i < RT_NATIVE_RULES_MAX; i++)
+		p += sprintf(p, "- {symbol: f%d, library: l.so, kind: k}\n", i);
+	rt_profile_free(parse(text));
+	sprintf(p, "- {symbol: g, library: l.so, kind: k}\n");
+	expect_error(text, ":70: more than 64 native entries");
+	p = text + sprintf(text, "%snative:\n- symbol: ", PHASE);
+	memset(p, 'a', 513);
+	strcpy(p + 513, "\n");
+	expect_error(text, ":6: `symbol` has more than 512 bytes");
+	p += sprintf(p, "[");
+	for (int i = 0; i < 64; i++)
+		p += sprintf(p, "f%d, ", i);
+	strcpy(p, "g]\n");
+	expect_error(text, ":6: `symbol` has more than 64 entries");
+	free(text);
 }
 
 /* ---- statements ---- */
@@ -527,7 +622,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),	    cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_shape),	    cmocka_unit_test(test_phase),
-		cmocka_unit_test(test_native),	    cmocka_unit_test(test_regex),
+		cmocka_unit_test(test_native), cmocka_unit_test(test_native_keys), cmocka_unit_test(test_native_limits),	    cmocka_unit_test(test_regex),
 		cmocka_unit_test(test_regex_sum),   cmocka_unit_test(test_parentheses),
 		cmocka_unit_test(test_hostile),	    cmocka_unit_test(test_spoiled),
 		cmocka_unit_test(test_read),	    cmocka_unit_test(test_names),

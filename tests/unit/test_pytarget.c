@@ -148,13 +148,13 @@ static void check_eval(const struct rt_pytarget *t)
 	int fd = open(t->open_path, O_RDONLY | O_CLOEXEC);
 	struct rt_elf_symbol sym = {.name = "_PyEval_EvalFrameDefault"};
 
-	assert_true(fd >= 0 && t->eval_offset);
-	assert_int_equal(pread(fd, at_offset, sizeof(at_offset), (off_t)t->eval_offset), sizeof(at_offset));
+	assert_true(fd >= 0 && t->eval.offset);
+	assert_int_equal(pread(fd, at_offset, sizeof(at_offset), (off_t)t->eval.offset), sizeof(at_offset));
 	assert_int_equal(rt_elf_open(&elf, fd, "file", err, sizeof(err)), 0);
 	assert_int_equal(rt_elf_find_symbols(&elf, &sym, 1, err, sizeof(err)), 0);
 	assert_int_equal(rt_elf_read_vaddr(&elf, sym.value, at_symbol, sizeof(at_symbol)), 0);
 	assert_memory_equal(at_offset, at_symbol, sizeof(at_symbol));
-	assert_int_equal(t->eval_endbr, !memcmp(at_offset, "\xf3\x0f\x1e\xfa", 4));
+	assert_int_equal(t->eval.endbr, !memcmp(at_offset, "\xf3\x0f\x1e\xfa", 4));
 	close(fd);
 }
 
@@ -191,7 +191,7 @@ static void check_python(const char *path, const struct python *py)
 	assert_memory_equal(&other.bin, &target.bin, sizeof(other.bin));
 	assert_memory_equal(&other.off, &target.off, sizeof(other.off));
 	assert_memory_equal(&other.key, &target.key, sizeof(other.key));
-	assert_int_equal(other.eval_offset, target.eval_offset);
+	assert_int_equal(other.eval.offset, target.eval.offset);
 	assert_int_equal(other.runtime_addr, 0);
 }
 
@@ -570,12 +570,14 @@ static void test_debug_offsets(void **state)
 		200,
 	};
 	uint64_t version = 0x030d05f0;
+	uint8_t push[8] = {0x41, 0x57, 0x41, 0x56, 0x90, 0x90, 0x90, 0xc3};
 	const struct eb_symbol symbols[] = {
 		{"_PyRuntime", runtime, sizeof(runtime), STT_OBJECT},
 		{"Py_Version", &version, 8, STT_OBJECT},
 		{"_PyEval_EvalFrameDefault", "\xf3\x0f\x1e\xfa\x90\xc3\x90\x90", 8, STT_FUNC},
+		{"_PyEvalFramePushAndInit", push, 8, STT_FUNC},
 	};
-	struct eb_spec spec = {.symbols = symbols, .n_symbols = 3};
+	struct eb_spec spec = {.symbols = symbols, .n_symbols = 4};
 	(void)state;
 
 	runtime[0] = 0x7970677562656478; /* not before: this program itself would look like an interpreter */
@@ -583,7 +585,12 @@ static void test_debug_offsets(void **state)
 	assert_int_equal(target.bin.kind, RT_BIN_STATIC);
 	assert_string_equal(target.version, "3.13.5");
 	assert_int_equal(target.off.code_adaptive, 200);
-	assert_true(target.eval_offset && target.eval_endbr);
+	assert_true(target.eval.offset && target.eval.endbr);
+	assert_true(target.push.offset && !target.push.endbr && !target.push.refused && target.push.offset != target.eval.offset);
+	push[0] = 0xe9; /* a jump: no function begins there, and the other one is used all the same */
+	assert_int_equal(make_and_read(&spec, "made", NULL), 0);
+	assert_true(!target.push.offset && target.push.refused && target.eval.offset);
+	push[0] = 0x41;
 	version = 0x030d06f0;
 	assert_int_equal(make_and_read(&spec, "made", NULL), -EINVAL);
 	assert_non_null(strstr(err, "debug offsets are of another version than Py_Version says"));
@@ -692,7 +699,7 @@ static void test_refused(void **state)
 	assert_string_equal(target.version, "3.12.4");
 	assert_int_equal(target.off.version, 3 << 8 | 12);
 	assert_int_equal(spoilt("_PyEval_EvalFrameDefault", endbr64, 4), 0);
-	assert_true(target.eval_endbr);
+	assert_true(target.eval.endbr);
 	/* an entry probe only at an instruction that functions begin with */
 	static const struct {
 		uint8_t bytes[8];
@@ -709,9 +716,9 @@ static void test_refused(void **state)
 
 	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++) {
 		assert_int_equal(spoilt("_PyEval_EvalFrameDefault", begins[i].bytes, 8), 0);
-		assert_int_equal(target.eval_offset != 0, begins[i].good);
-		assert_int_equal(target.eval_refused, !begins[i].good);
-		assert_int_equal(target.eval_endbr, i == 13);
+		assert_int_equal(target.eval.offset != 0, begins[i].good);
+		assert_int_equal(target.eval.refused, !begins[i].good);
+		assert_int_equal(target.eval.endbr, i == 13);
 	}
 }
 

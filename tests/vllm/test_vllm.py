@@ -20,11 +20,6 @@ def weights(run):
 
 
 @pytest.fixture(scope='module')
-def parallel(run):
-    return run('tiny', ['--load-format', 'dummy', '--max-model-len', '8192', '--max-num-seqs', '16', '--tensor-parallel-size', '2'])
-
-
-@pytest.fixture(scope='module')
 def probed(run):
     return run('tiny', ['--load-format', 'dummy', '--max-model-len', '8192', '--max-num-seqs', '16'], ['--python-entry', 'uprobe'])
 

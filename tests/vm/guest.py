@@ -37,7 +37,7 @@ NO_FEATURE = 5  # exit status
 # targets whose phases are hardest to tell apart. Under emulation a test takes ten seconds; the whole matrix is to take
 # less than twelve minutes.
 PHASES = ("test_every_shape", "test_frames_of_one_size")  # the tests that say whether phases are right
-WHOLE = ["test_shapes.py", "test_adversary.py", "test_children.py", "test_live.py", "test_ledger.py"]
+WHOLE = ["test_shapes.py", "test_adversary.py", "test_children.py", "test_live.py", "test_native.py", "test_ledger.py"]
 WHOLE_ONLY = """
     (test_every_shape and attach)
     or (test_frames_of_one_size and launch and auto)
@@ -45,6 +45,9 @@ WHOLE_ONLY = """
     or (test_20_children and launch)
     or (test_totals_equal and attach)
     or test_four_threads
+    or (test_sizes_phases_and_pages and none)
+    or test_checkpoints
+    or test_other_stacks
     or (test_another_profile and shapes)
 """
 FORCED = ["test_shapes.py", "test_adversary.py"]

@@ -29,6 +29,7 @@ gcc -O2 -Wall -Wextra -Werror -static -pthread -o "$root/tree/build/faults" test
 # What the end-to-end tests compile on the spot elsewhere: there is no compiler in the guest.
 mkdir -p "$root/tree/build/native"
 gcc -O1 -Wall -Wextra -static -o "$root/tree/build/native/kid" tests/e2e/targets/kid.c
+g++ -O2 -Wall -Wextra -shared -fPIC -pthread -static-libstdc++ -static-libgcc -o "$root/tree/build/native/libnatives.so" tests/e2e/targets/natives.cpp
 
 # Python: what runs tests, and what the targets import.
 python=$(readlink -f "${PYTHON:-/usr/bin/python3}")

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
+/* The page's parts: JSON that no name can break out of, the bounded timeline, the bounded trie of stacks; and the page as a whole, its data read back by jansson. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "formats.h"
+#include "growthtree.h"
+#include "pagejson.h"
+#include "rssline.h"
+
+#define MIB 1048576ll
+
+/* ---- escaping ---- */
+
+/* What rt_pagejson_text writes of `text`. The caller frees. */
+static char *written(const char *text, size_t max)
+{
+	char *out = NULL;
+	size_t len = 0;
+	struct rt_pagejson json = {.out = open_memstream(&out, &len)};
+
+	rt_pagejson_text(&json, NULL, text, max);
+	fclose(json.out);
+	return out;
+}
+
+static void expect_text(const char *text, size_t max, const char *want)
+{
+	char *out = written(text, max);
+	json_t *value = json_loads(out, JSON_DECODE_ANY, NULL);
+
+	if (!value)
+		fail_msg("no JSON: %s", out);
+	assert_string_equal(json_string_value(value), want);
+	for (const char *at = out; *at; at++) {
+		assert_false(strchr("<>&", *at));
+		assert_true((unsigned char)*at >= 0x20 && *at != 0x7f);
+	}
+	assert_null(strstr(out, "\xe2\x80\xa8"));
+	assert_null(strstr(out, "\xe2\x80\xa9"));
+	json_decref(value);
+	free(out);
+}
+
+static void test_escape(void **state)
+{
+	(void)state;
+	expect_text("plain", 0, "plain");
+	expect_text("</script><script>alert(1)</script>", 0, "</script><script>alert(1)</script>");
+	expect_text("<!-- --> ]]> & \" ' \\ /", 0, "<!-- --> ]]> & \" ' \\ /");
+	expect_text("\x01\x1f\x7f\n\r\t", 0, "\x01\x1f\x7f\n\r\t");
+	expect_text("\xe2\x80\xa8|\xe2\x80\xa9|\xe2\x80\xae", 0, "\xe2\x80\xa8|\xe2\x80\xa9|\xe2\x80\xae");
+	expect_text("\xe5\x8a\xa0\xf0\x9f\x98\x80", 0, "\xe5\x8a\xa0\xf0\x9f\x98\x80");
+	/* not UTF-8: stray, overlong, surrogate, above U+10FFFF, cut off */
+	expect_text("a\x80z", 0, "a\xef\xbf\xbdz");
+	expect_text("\xc0\xaf", 0, "\xef\xbf\xbd\xef\xbf\xbd");
+	expect_text("\xe0\x80\xaf", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	expect_text("\xed\xa0\x80", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	expect_text("\xf4\x90\x80\x80", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	expect_text("x\xe5\x8a", 0, "x\xef\xbf\xbd\xef\xbf\xbd");
+	/* cut between characters */
+	expect_text("abc\xe5\x8a\xa0", 5, "abc\xe2\x80\xa6");
+	expect_text("abc\xe5\x8a\xa0", 6, "abc\xe5\x8a\xa0");
+}
+
+static void test_escape_any(void **state)
+{
+	unsigned int seed = 1;
+
+	(void)state;
+	for (int round = 0; round < 3000; round++) {
+		char text[64];
+		json_t *value;
+		char *out;
+		size_t n = (size_t)(rand_r(&seed) % 63);
+
+		for (size_t i = 0; i < n; i++)
+			text[i] = (char)(1 + rand_r(&seed) % 255);
+		text[n] = '\0';
+		out = written(text, round % 40);
+		value = json_loads(out, JSON_DECODE_ANY, NULL);
+		if (!value)
+			fail_msg("no JSON: %s", out);
+		assert_null(strpbrk(out, "<>&"));
+		json_decref(value);
+		free(out);
+	}
+}
+
+static void test_numbers(void **state)
+{
+	char *out = NULL;
+	size_t len = 0;
+	struct rt_pagejson json = {.out = open_memstream(&out, &len)};
+
+	(void)state;
+	rt_pagejson_begin(&json, NULL, '{');
+	rt_pagejson_int(&json, "a", INT64_MAX);
+	rt_pagejson_int(&json, "b", INT64_MIN);
+	rt_pagejson_begin(&json, "c", '[');
+	rt_pagejson_bool(&json, NULL, true);
+	rt_pagejson_text(&json, NULL, NULL, 0);
+	rt_pagejson_end(&json, ']');
+	rt_pagejson_end(&json, '}');
+	fclose(json.out);
+	assert_string_equal(out, "{\"a\":9007199254740992,\"b\":-9007199254740992,\"c\":[true,null]}");
+	free(out);
+}
+
+/* ---- the timeline ---- */
+
+static struct rt_rssmoment moment(uint64_t ts, int64_t anon, int64_t file, int64_t top)
+{
+	return (struct rt_rssmoment){.ts_ns = ts, .kind = {[RT_ANON] = anon, [RT_FILE] = file}, .top = top};
+}
+
+/* Against all moments, kept here: the first, the last, the highest, and of each point the last and the highest of all moments in its slot. */
+static void check_line(const struct rt_rssline *line, const struct rt_rssmoment *all, size_t n, size_t max_points)
+{
+	size_t used = 0;
+	int64_t highest = 0, shown = 0;
+
+	assert_true(line->n >= 1 && line->n <= max_points);
+	assert_memory_equal(&line->first, &all[0], sizeof(all[0]));
+	assert_memory_equal(&line->point[line->n - 1].last, &all[n - 1], sizeof(all[0]));
+	for (size_t i = 0; i < line->n; i++) {
+		const struct rt_rsspoint *point = &line->point[i];
+		struct rt_rssmoment last = {0}, max = {.top = -1};
+
+		for (; used < n && (all[used].ts_ns - all[0].ts_ns) / line->width_ns == point->slot; used++) {
+			last = all[used];
+			if (last.top > max.top)
+				max = last;
+		}
+		assert_memory_equal(&point->last, &last, sizeof(last));
+		assert_memory_equal(&point->max, &max, sizeof(max));
+		shown = max.top > shown ? max.top : shown;
+	}
+	assert_int_equal(used, n);
+	for (size_t i = 0; i < n; i++)
+		highest = all[i].top > highest ? all[i].top : highest;
+	assert_int_equal(shown, highest);
+}
+
+static void test_line(void **state)
+{
+	static struct rt_rssmoment all[20000];
+	unsigned int seed = 7;
+
+	(void)state;
+	for (int round = 0; round < 12; round++) {
+		struct rt_rssline line = {0};
+		size_t max_points = (size_t[]){2, 3, 17, 256, 1024, 5000}[round % 6], n = round < 6 ? 20000 : 300;
+		uint64_t ts = 5000000000ull;
+		int64_t points = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			int64_t anon = rand_r(&seed) % 100000 * 4096ll, file = rand_r(&seed) % 1000 * 4096ll;
+
+			ts += (uint64_t)(rand_r(&seed) % 50 == 0 ? rand_r(&seed) % 800000000 : rand_r(&seed) % 90000);
+			all[i] = moment(ts, anon, file, anon + file + (rand_r(&seed) % 100 == 0 ? MIB : 0));
+			points += rt_rssline_add(&line, &all[i], max_points);
+			if (i % 997 == 0 || i + 1 == n)
+				check_line(&line, all, i + 1, max_points);
+		}
+		assert_int_equal(points, line.n);
+		rt_rssline_trim(&line, 5);
+		check_line(&line, all, n, 5);
+		rt_rssline_free(&line);
+	}
+}
+
+static void test_line_odd_times(void **state)
+{
+	struct rt_rssline line = {0};
+	struct rt_rssmoment far[3] = {moment(0, 1, 0, 1), moment(UINT64_MAX - 1, 9, 0, 9), moment(UINT64_MAX, 2, 0, 2)}, late = moment(5, 3, 0, 3);
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		rt_rssline_add(&line, &far[i], 2);
+	check_line(&line, far, 3, 2);
+	rt_rssline_add(&line, &late, 2); /* taken for simultaneous with the last one */
+	assert_int_equal(line.point[line.n - 1].last.ts_ns, UINT64_MAX);
+	assert_int_equal(line.point[line.n - 1].last.kind[RT_ANON], 3);
+	rt_rssline_free(&line);
+}
+
+/* ---- stacks ---- */
+
+/* The sums by what a page shows them by, of a tree or of what was put into it. */
+struct sums {
+	int64_t gained[4][4][4], released[4][4][4]; /* proc, path, map */
+};
+
+static void add_sum(struct sums *sums, const struct rt_growth_key *key, int64_t gained, int64_t released)
+{
+	sums->gained[key->proc][key->path][key->map] += gained;
+	sums->released[key->proc][key->path][key->map] += released;
+}
+
+/* Fills a tree with `n` random stacks; the truth of the outermost frame's share goes along. */
+static void fill(struct rt_growthtree *tree, size_t n, struct sums *sums, int64_t *first_frame)
+{
+	unsigned int seed = 3;
+	uint32_t id = 1;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t parent = 0;
+		struct rt_growth_key key = {.proc = (uint32_t)rand_r(&seed) % 4, .path = (uint32_t)rand_r(&seed) % 4, .map = (uint32_t)rand_r(&seed) % 4,
+					    .kind = (uint16_t)(rand_r(&seed) % RT_KINDS)};
+		int64_t gained = (1 + rand_r(&seed) % (rand_r(&seed) % 64 ? 8 : 4096)) * 4096ll, released = rand_r(&seed) % 3 ? 0 : gained / 2;
+		int depth = 1 + rand_r(&seed) % 12, which = rand_r(&seed) % 3;
+
+		for (int d = 0; d < depth; d++) {
+			char function[32];
+
+			snprintf(function, sizeof(function), "f%d", d ? rand_r(&seed) % 40 : which);
+			rt_growthtree_node(tree, id, parent, function, "/srv/file.py", d);
+			parent = id++;
+		}
+		key.node = rt_growthtree_find(tree, parent);
+		assert_int_not_equal(key.node, RT_GROWTH_NONE);
+		rt_growthtree_add(tree, key, i * 3000000ull, gained, released);
+		add_sum(sums, &key, gained, released);
+		first_frame[which] += gained;
+		if (i % 5000 == 4999)
+			rt_growthtree_forget(tree, id - 100);
+	}
+}
+
+static void check_tree(const struct rt_growthtree *tree, const struct sums *want, const int64_t *first_frame)
+{
+	struct sums got = {0};
+	int64_t first[3] = {0};
+
+	for (size_t i = 0; i < tree->n_nodes; i++)
+		assert_true(i < RT_GROWTH_ROOTS || tree->node[i].parent < i);
+	for (size_t i = 0; i < tree->n_cells; i++) {
+		const struct rt_growth_cell *cell = &tree->cell[i];
+		uint32_t node = cell->key.node;
+
+		add_sum(&got, &cell->key, cell->gained, cell->released);
+		assert_true(node < tree->n_nodes);
+		assert_true(cell->key.slice < RT_SLICES);
+		if (i)
+			assert_true(tree->cell[i - 1].key.node <= node);
+		while (tree->node[node].parent >= RT_GROWTH_ROOTS)
+			node = tree->node[node].parent;
+		assert_int_not_equal(tree->node[node].frame, RT_FRAME_FOLDED); /* large enough to stay */
+		first[tree->texts.text[tree->frame[tree->node[node].frame].function][1] - '0'] += cell->gained;
+	}
+	assert_memory_equal(&got, want, sizeof(got));
+	assert_memory_equal(first, first_frame, sizeof(first));
+	assert_false(tree->failed);
+	assert_int_equal(tree->no_room_gained, 0);
+}
+
+static void test_tree(void **state)
+{
+	static const struct { size_t nodes, cells, stacks, cells_end; bool folds; } rows[] = {
+		{1000000, 400000, 100000, 250000, false}, {1000000, 400000, 500, 250000, true}, {20000, 8000, 100000, 250000, true},
+		{2000, 3000, 100, 2500, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct rt_growthtree tree;
+		struct sums want = {0};
+		int64_t first_frame[3] = {0};
+
+		assert_int_equal(rt_growthtree_init(&tree, rows[i].nodes, rows[i].cells), 0);
+		fill(&tree, 20000, &want, first_frame);
+		assert_true(tree.n_cells <= rows[i].cells && tree.n_nodes <= rows[i].nodes + 12);
+		rt_growthtree_finish(&tree, rows[i].stacks, rows[i].cells_end);
+		assert_true(rt_growthtree_stacks(&tree) <= rows[i].stacks);
+		assert_true(tree.n_cells <= rows[i].cells_end);
+		assert_int_equal(tree.folded_below > 0, rows[i].folds);
+		check_tree(&tree, &want, first_frame);
+		rt_growthtree_free(&tree);
+	}
+}
+
+/* One frame at two call sites of one line is one node; equal names elsewhere are not; the root takes what has no caller. */
+static void test_tree_nodes(void **state)
+{
+	struct rt_growthtree tree;
+
+	(void)state;
+	assert_int_equal(rt_growthtree_init(&tree, 1024, 1024), 0);
+	rt_growthtree_node(&tree, 11, 10, "main", "m.py", 3); /* 10 was never told */
+	rt_growthtree_node(&tree, 12, 10, "main", "m.py", 3);
+	rt_growthtree_node(&tree, 13, 11, "f", "m.py", 4);
+	rt_growthtree_node(&tree, 14, 12, "f", "m.py", 4);
+	rt_growthtree_node(&tree, 15, 12, "f", "m.py", 5);
+	rt_growthtree_node(&tree, 16, 13, "f", "m.py", 4);
+	assert_int_equal(rt_growthtree_find(&tree, 11), rt_growthtree_find(&tree, 12));
+	assert_int_equal(rt_growthtree_find(&tree, 13), rt_growthtree_find(&tree, 14));
+	assert_int_not_equal(rt_growthtree_find(&tree, 13), rt_growthtree_find(&tree, 15));
+	assert_int_not_equal(rt_growthtree_find(&tree, 13), rt_growthtree_find(&tree, 16));
+	assert_int_equal(tree.node[rt_growthtree_find(&tree, 11)].parent, RT_GROWTH_ROOT);
+	assert_int_equal(rt_growthtree_find(&tree, 99), RT_GROWTH_NONE);
+	assert_int_equal(rt_growthtree_word(&tree, "<helper threads>"), rt_growthtree_word(&tree, "<helper threads>"));
+	assert_int_equal(tree.node[rt_growthtree_word(&tree, "<no Python>")].parent, RT_GROWTH_ROOT);
+	rt_growthtree_forget(&tree, 13);
+	assert_int_equal(rt_growthtree_find(&tree, 12), RT_GROWTH_NONE);
+	assert_int_not_equal(rt_growthtree_find(&tree, 13), RT_GROWTH_NONE);
+	rt_growthtree_free(&tree);
+}
+
+/* Names as long and as many as a target cares to make: memory stays bounded, sums whole. */
+static void test_tree_names(void **state)
+{
+	struct rt_growthtree tree;
+	char name[600];
+	int64_t gained = 0;
+
+	(void)state;
+	assert_int_equal(rt_growthtree_init(&tree, 1000000, 400000), 0);
+	memset(name, 'x', sizeof(name));
+	for (uint32_t i = 1; i <= 120000; i++) { /* 60 MB */
+		snprintf(name, sizeof(name), "%u", i);
+		name[strlen(name)] = 'x';
+		name[sizeof(name) - 1] = '\0';
+		rt_growthtree_node(&tree, i, 0, name, "f.py", 1);
+		rt_growthtree_add(&tree, (struct rt_growth_key){.node = rt_growthtree_find(&tree, i)}, i, 4096 * (i % 5 + 1), 0);
+		gained += 4096 * (i % 5 + 1);
+		assert_true(tree.texts.bytes < (49u << 20));
+	}
+	rt_growthtree_finish(&tree, 100000, 250000);
+	assert_true(tree.folded_below > 0);
+	for (size_t i = 0; i < tree.n_cells; i++)
+		gained -= tree.cell[i].gained;
+	assert_int_equal(gained, 0);
+	for (size_t i = 0; i < tree.texts.n; i++)
+		assert_true(strlen(tree.texts.text[i]) <= 512);
+	rt_growthtree_free(&tree);
+}
+
+/* ---- the page ---- */
+
+static json_t *block(const char *page, const char *id)
+{
+	char open[80];
+	const char *at, *end;
+	json_error_t error;
+	json_t *value;
+
+	snprintf(open, sizeof(open), "<script type=\"application/json\" id=\"%s\">", id);
+	at = strstr(page, open);
+	assert_non_null(at);
+	at += strlen(open);
+	end = strchr(at, '<'); /* the data has none */
+	assert_non_null(end);
+	assert_int_equal(strncmp(end, "</script>\n", 10), 0);
+	value = json_loadb(at, (size_t)(end - at), 0, &error);
+	if (!value)
+		fail_msg("%s: %s", id, error.text);
+	return value;
+}
+
+static void test_page(void **state)
+{
+	static const char evil[] = "</script><img src=x onerror=alert(1)>\xe2\x80\xae\x01\"'";
+	struct rt_phase phase = {.id = (char *)evil, .label = {{(char *)evil, (char *)evil}}};
+	const struct rt_phase *path[] = {&phase};
+	struct rt_proc_view proc = {.pid = 7, .name = evil, .comm = evil, .exe = evil, .cmdline = evil, .python = "3.11.2", .start_ns = 1000,
+				    .start = {4096, {4096}}, .now = {4096, {4096}}, .peak = 4096};
+	struct rt_frame_view frame = {.function = evil, .file = evil, .line = 3};
+	struct rt_growth_view growth = {.ts_ns = 2000, .delta = {8192, {0, 8192}}, .stack = 5, .phase = &phase, .gained = {12288, {0, 12288}}, .path = path, .path_len = 1,
+					.mapping = evil, .mapping_kind = RT_MAP_ANON};
+	struct rt_proc_summary summary_proc = {0};
+	struct rt_summary summary = {.duration_ns = 5000, .procs = &summary_proc, .n_procs = 1};
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	struct rt_format_config config = {.out = out, .lang = RT_LANG_EN};
+	const struct rt_format *format = rt_format_get(RT_FORMAT_HTML);
+	void *page = format->open(&config);
+	struct rt_sink sink;
+	json_t *data, *stacks, *cells;
+
+	(void)state;
+	assert_non_null(page);
+	sink = format->sink(page);
+	sink.on_process(sink.ctx, &proc, RT_EV_ATTACH, 1000);
+	proc.now = (struct rt_sizes){12288, {4096, 8192}};
+	proc.peak = 16384; /* between two looks */
+	sink.on_rss(sink.ctx, &proc, 2000);
+	sink.on_node(sink.ctx, 5, 1, &frame);
+	sink.on_growth(sink.ctx, &proc, &growth);
+	proc.end_ns = 6000;
+	summary_proc.proc = proc;
+	format->finish(page, &summary, NULL);
+	assert_int_equal(format->error(page), 0);
+	fflush(out);
+	data = block(text, "data");
+	stacks = block(text, "stacks");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(data, "procs"), 1), "name")), evil);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(json_array_get(json_object_get(data, "procs"), 1), "rss"), "top"), 1)), 4);
+	cells = json_object_get(stacks, "cells");
+	assert_int_equal(json_array_size(json_object_get(cells, "gained")), 1);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(cells, "gained"), 0)), 3);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(cells, "released"), 0)), 1);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(stacks, "texts"), 0)), evil);
+	assert_null(strstr(text, "onerror=alert(1)>"));
+	json_decref(data);
+	json_decref(stacks);
+	format->close(page);
+	fclose(out);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_escape),		cmocka_unit_test(test_escape_any), cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_line),		cmocka_unit_test(test_line_odd_times), cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_tree_names),	cmocka_unit_test(test_tree_nodes),	cmocka_unit_test(test_page),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
