@@ -11,7 +11,7 @@ import re
 import pytest
 
 import schema
-from harness import PAGE, TREE, phase, write_profile
+from harness import PAGE, TOLERANCE, TREE, phase, write_profile
 
 MIB = 1 << 20
 SCHEMA = os.path.join(TREE, "docs", "schema", "diff.schema.json")
@@ -139,6 +139,13 @@ def named(said):
     }
 
 
+def near(found, expected):
+    """The same places, and sizes but for what a first call of something costs, or file pages that the kernel maps beside the one asked for."""
+    assert found.keys() == expected.keys(), (found, expected)
+    assert all(abs(found[key] - expected[key]) <= TOLERANCE for key in expected), (found, expected)
+    return True
+
+
 def test_one_statement_more_to_the_page(record, compare):
     """37 MiB and 3 pages more in the child's second statement, and nothing else."""
     more = 37 * MIB + 3 * PAGE
@@ -161,11 +168,11 @@ def test_one_statement_more_to_the_page(record, compare):
 def test_shrunk_new_and_gone(record, compare):
     other = (10 * MIB, 8 * MIB, 4 * MIB, 12 * MIB, 5 * MIB)
     said = compare(record(*USUAL), record(*other))
-    assert named(said) == {(1, "build/first"): -6 * MIB, (1, "extra"): 5 * MIB}
+    assert near(named(said), {(1, "build/first"): -6 * MIB, (1, "extra"): 5 * MIB})
     states = {one["path"][-1]: one["state"] for one in said["processes"][0]["phases"] if one["path"]}
     assert states == {"build": "both", "first": "both", "second": "both", "extra": "new"}
     back = compare(record(*other), record(*USUAL))
-    assert named(back) == {(1, "build/first"): 6 * MIB, (1, "extra"): -5 * MIB}
+    assert near(named(back), {(1, "build/first"): 6 * MIB, (1, "extra"): -5 * MIB})
     gone = [one for one in back["processes"][0]["phases"] if one["path"] == ["extra"]]
     assert gone[0]["state"] == "gone" and gone[0]["rss_delta_bytes"]["new"] == 0 and gone[0]["calls"]["old"] == [1]
     assert {stack["state"] for stack in said["processes"][0]["stacks"] if stack["path"] == ["extra"]} == {"new"}
@@ -176,15 +183,16 @@ def test_old_runs_that_differ_are_noise(record, compare):
     """Three old runs whose first statement varies by 2 MiB: a new one in between or little outside is noise, the other statement's difference is not."""
     old = [record(size * MIB, *USUAL[1:]) for size in (14, 16, 18)]
     said = compare(*old, record(20 * MIB, 11 * MIB, *USUAL[2:]))
-    assert named(said) == {(1, "build/second"): 3 * MIB}
+    assert near(named(said), {(1, "build/second"): 3 * MIB})
     first = next(one for one in said["processes"][0]["phases"] if one["path"][-1:] == ["first"])["own_bytes"]
-    assert first["difference"] == 4 * MIB and first["within_noise"] and first["old"] == [14 * MIB, 16 * MIB, 18 * MIB]
+    assert abs(first["difference"] - 4 * MIB) <= TOLERANCE and first["within_noise"]
+    assert all(abs(was - size * MIB) <= TOLERANCE for was, size in zip(first["old"], (14, 16, 18))), first
     # one of them alone knows of no noise
     said = compare(old[1], record(20 * MIB, 11 * MIB, *USUAL[2:]))
-    assert named(said) == {(1, "build/first"): 4 * MIB, (1, "build/second"): 3 * MIB}
+    assert near(named(said), {(1, "build/first"): 4 * MIB, (1, "build/second"): 3 * MIB})
     # far outside is no noise
     said = compare(*old, record(60 * MIB, *USUAL[1:]))
-    assert named(said) == {(1, "build/first"): 44 * MIB}
+    assert near(named(said), {(1, "build/first"): 44 * MIB})
 
 
 def test_runs_that_are_alike(record, compare, run_tool):
@@ -253,7 +261,7 @@ def test_page(record, run_tool, directory):
         ('diff.phase("second").growth > 36M', 7),
         ('diff.phase("second").growth > 37M', 0),
         ('diff.phase("first").growth > 1M or diff.phase("first").growth < -1M', 0),
-        ('diff.role("python3").phase("build").growth >= 37M and diff.phase("second").anon > 100%', 7),
+        ('diff.role("python3").phase("build").growth > 36M and diff.phase("second").anon > 100%', 7),
         ("tree.peak > 1G", 0),
         ('phase("second").peak > 40M', 7),
         ('phase("extra").peak > 40M', 0),
@@ -277,17 +285,17 @@ def test_another_profile(record, run_tool, compare, directory):
     """Both runs told by phases that neither was recorded with."""
     profile = write_profile(os.path.join(directory, "other.yaml"), [phase("fill", "fill", "tables.py")])
     said = compare("-P", profile, record(*USUAL), record(*USUAL[:3], USUAL[3] + 37 * MIB, 0))
-    assert named(said) == {(2, "fill"): 37 * MIB}
+    assert near(named(said), {(2, "fill"): 37 * MIB})
 
 
 def test_lines_that_moved(record, compare):
     """The same program with two comments on top: other lines, and with --no-lines the same stacks."""
     usual, moved = record(*USUAL), record(24 * MIB, *USUAL[1:], text="#\n#\n" + PROGRAM)
     with_lines, without = compare(usual, moved), compare("--no-lines", usual, moved)
-    assert named(with_lines) == named(without) == {(1, "build/first"): 8 * MIB}
+    assert near(named(with_lines), {(1, "build/first"): 8 * MIB}) and named(with_lines) == named(without)
     assert sorted(stack["state"] for stack in with_lines["processes"][0]["stacks"]) == ["gone", "new"]
     (stack,) = without["processes"][0]["stacks"]
-    assert stack["state"] == "both" and stack["net_bytes"]["difference"] == 8 * MIB and stack["frames"][0] == {**stack["frames"][0], "function": "fill", "line": None}
+    assert stack["state"] == "both" and abs(stack["net_bytes"]["difference"] - 8 * MIB) <= TOLERANCE and stack["frames"][0] == {**stack["frames"][0], "function": "fill", "line": None}
 
 
 def test_wrong_use(record, run_tool, directory):
