@@ -162,6 +162,11 @@ static void rt_bjudge_procs(struct rt_bjudge *judge)
 			rt_bvalue(judge, rt_bproc(proc, term->field), 0, proc->proc.name, &proc->proc, NULL);
 			continue;
 		}
+		if (term->what == RT_BW_NATIVE) {
+			if (rt_bnative(proc, term, &value))
+				rt_bvalue(judge, value, 0, proc->proc.name, &proc->proc, NULL);
+			continue;
+		}
 		for (size_t p = 0; proc->n_phases && p < world->profile->n_phases; p++) {
 			const char *id = world->profile->phases[p].id;
 
@@ -180,25 +185,29 @@ static void rt_bjudge_growth(struct rt_bjudge *judge, const int64_t *old, int64_
 	rt_bvalue(judge, growth, base, name, proc, phase);
 }
 
+/* What the term is worth in a process of one run: of its phase `id`, or (NULL) of itself, or of its native functions. */
+static bool rt_bin_proc(const struct rt_bterm *term, const struct rt_proc_summary *proc, const char *id, int64_t *value)
+{
+	*value = 0; /* what was not there had nothing */
+	if (!proc)
+		return false;
+	if (id)
+		return rt_bphase(proc, id, term->field, value);
+	if (term->what == RT_BW_NATIVE)
+		return rt_bnative(proc, term, value);
+	*value = rt_bproc(proc, term->field);
+	return true;
+}
+
 static void rt_bjudge_pair(struct rt_bjudge *judge, const struct rt_bpair *pair, int64_t *old, const char *id)
 {
 	const struct rt_bterm *term = &judge->node->term;
 	bool any = false;
-	int64_t now = 0;
+	int64_t now;
 
-	for (size_t i = 0; i < judge->world->n_old; i++) {
-		old[i] = 0; /* what was not there had nothing */
-		if (!pair->old[i])
-			continue;
-		if (id)
-			any |= rt_bphase(pair->old[i], id, term->field, &old[i]);
-		else
-			old[i] = rt_bproc(pair->old[i], term->field), any = true;
-	}
-	if (pair->now && id)
-		any |= rt_bphase(pair->now, id, term->field, &now);
-	else if (pair->now)
-		now = rt_bproc(pair->now, term->field), any = true;
+	for (size_t i = 0; i < judge->world->n_old; i++)
+		any |= rt_bin_proc(term, pair->old[i], id, &old[i]);
+	any |= rt_bin_proc(term, pair->now, id, &now);
 	if (any)
 		rt_bjudge_growth(judge, old, now, pair->name, pair->now ? &pair->now->proc : NULL, id);
 }
@@ -211,17 +220,17 @@ static int rt_bjudge_pairs(struct rt_bjudge *judge)
 
 	if (!old)
 		return -ENOMEM;
-	if (!(term->what & (RT_BW_PROC | RT_BW_PHASE))) {
+	if (!(term->what & RT_BW_IN_PROC)) {
 		for (size_t i = 0; i < world->n_old; i++)
 			old[i] = rt_bwhole(world->old[i], term);
 		rt_bjudge_growth(judge, old, rt_bwhole(world->summary, term), NULL, NULL, NULL);
 	}
-	for (size_t i = 0; term->what & (RT_BW_PROC | RT_BW_PHASE) && i < world->n_pairs; i++) {
+	for (size_t i = 0; term->what & RT_BW_IN_PROC && i < world->n_pairs; i++) {
 		const struct rt_bpair *pair = &world->pairs[i];
 
 		if (!rt_bmatch_proc(term, pair->now ? &pair->now->proc : NULL, pair->name))
 			continue;
-		if (term->what == RT_BW_PROC) {
+		if (term->what != RT_BW_PHASE) {
 			rt_bjudge_pair(judge, pair, old, NULL);
 			continue;
 		}
@@ -242,7 +251,7 @@ static enum rt_btruth rt_bcompare(const struct rt_bexpr *expr, const struct rt_b
 	if (term->diff) {
 		if (world->n_old && rt_bjudge_pairs(&judge))
 			return RT_BT_UNKNOWN;
-	} else if (term->what & (RT_BW_PROC | RT_BW_PHASE)) {
+	} else if (term->what & RT_BW_IN_PROC) {
 		rt_bjudge_procs(&judge);
 	} else {
 		rt_bvalue(&judge, rt_bwhole(world->summary, term), 0, NULL, NULL, NULL);
@@ -258,7 +267,7 @@ static enum rt_btruth rt_bcompare(const struct rt_bexpr *expr, const struct rt_b
 			rt_bput_value(detail, node, judge.value, judge.base);
 			fputs(judge.where, detail);
 		} else {
-			fputs(term->diff && !world->n_old ? ": nothing to compare with" : term->what == RT_BW_PHASE ? ": it never ran" : ": no such process", detail);
+			fputs(term->diff && !world->n_old ? ": nothing to compare with" : term->what == RT_BW_PHASE ? ": it never ran" : term->what == RT_BW_NATIVE ? ": it was never called" : ": no such process", detail);
 		}
 	}
 	return judge.true_ones ? RT_BT_TRUE : judge.seen ? RT_BT_FALSE : RT_BT_UNKNOWN;

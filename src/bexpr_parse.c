@@ -8,7 +8,7 @@
  *	comparison = term op limit | limit op term
  *	op         = ">" | ">=" | "<" | "<=" | "==" | "!="
  *	term       = ["diff" "."] ( "tree" "." field | "run" "." field | "outside" "." field | "lost" "." field | "unaccounted" | subject | field )
- *	subject    = ["role" "(" name ")" "." | "process" "(" (name | pid) ")" "."] ["phase" "(" name ")" "."] field
+ *	subject    = ["role" "(" name ")" "." | "process" "(" (name | pid) ")" "."] ["phase" "(" name ")" "."] ["native" "(" name ")" "."] field
  *	name       = '"' characters '"' | "'" characters "'"
  *	limit      = ["-"] digits ["." digits] [unit] | ... "%"
  */
@@ -31,28 +31,28 @@ struct rt_bfield_row {
 };
 
 static const struct rt_bfield_row rt_bfields[] = {
-	{"rss", RT_BF_RSS, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE},
-	{"delta", RT_BF_DELTA, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_ALL},
-	{"growth", RT_BF_DELTA, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_ALL},
-	{"own", RT_BF_OWN, RT_BU_BYTES, RT_BW_PHASE},
-	{"anon", RT_BF_ANON, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE},
-	{"file", RT_BF_FILE, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE},
-	{"shmem", RT_BF_SHMEM, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE},
-	{"gained", RT_BF_GAINED, RT_BU_BYTES, RT_BW_PHASE},
-	{"released", RT_BF_RELEASED, RT_BU_BYTES, RT_BW_PHASE},
+	{"rss", RT_BF_RSS, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE},
+	{"delta", RT_BF_DELTA, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE | RT_BW_ALL},
+	{"growth", RT_BF_DELTA, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE | RT_BW_ALL},
+	{"own", RT_BF_OWN, RT_BU_BYTES, RT_BW_PHASE | RT_BW_NATIVE},
+	{"anon", RT_BF_ANON, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE},
+	{"file", RT_BF_FILE, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE},
+	{"shmem", RT_BF_SHMEM, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE},
+	{"gained", RT_BF_GAINED, RT_BU_BYTES, RT_BW_PHASE | RT_BW_NATIVE},
+	{"released", RT_BF_RELEASED, RT_BU_BYTES, RT_BW_PHASE | RT_BW_NATIVE},
 	{"reused", RT_BF_REUSED, RT_BU_BYTES, RT_BW_PHASE},
 	{"helpers", RT_BF_HELPERS, RT_BU_BYTES, RT_BW_PHASE},
 	{"children", RT_BF_CHILDREN, RT_BU_BYTES, RT_BW_PHASE},
 	{"peak", RT_BF_PEAK, RT_BU_BYTES, RT_BW_PROC | RT_BW_PHASE | RT_BW_TREE},
 	{"start", RT_BF_START, RT_BU_BYTES, RT_BW_PROC},
 	{"end", RT_BF_END, RT_BU_BYTES, RT_BW_TREE},
-	{"time", RT_BF_TIME, RT_BU_TIME, RT_BW_PROC | RT_BW_PHASE | RT_BW_RUN},
-	{"calls", RT_BF_CALLS, RT_BU_COUNT, RT_BW_PHASE},
+	{"time", RT_BF_TIME, RT_BU_TIME, RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE | RT_BW_RUN},
+	{"calls", RT_BF_CALLS, RT_BU_COUNT, RT_BW_PHASE | RT_BW_NATIVE},
 	{"minor_faults", RT_BF_MINOR, RT_BU_COUNT, RT_BW_PHASE},
 	{"major_faults", RT_BF_MAJOR, RT_BU_COUNT, RT_BW_PHASE},
 	{"outside", RT_BF_OUTSIDE, RT_BU_BYTES, RT_BW_PROC},
 	{"unaccounted", RT_BF_UNACCOUNTED, RT_BU_BYTES, RT_BW_PROC},
-	{"bytes", RT_BF_BYTES, RT_BU_BYTES, RT_BW_OUTSIDE},
+	{"bytes", RT_BF_BYTES, RT_BU_BYTES, RT_BW_OUTSIDE | RT_BW_NATIVE},
 	{"records", RT_BF_RECORDS, RT_BU_COUNT, RT_BW_LOST},
 	{"stacks", RT_BF_STACKS, RT_BU_COUNT, RT_BW_LOST},
 	{"late", RT_BF_LATE, RT_BU_COUNT, RT_BW_LOST},
@@ -92,7 +92,7 @@ static bool rt_bread_process(struct rt_bparser *p, struct rt_bterm *term)
 	return true;
 }
 
-/* role("...") and process(...) and phase("..."), each with the point behind it. */
+/* role("...") or process(...), phase("..."), native("..."), each with the point behind it. */
 static bool rt_bread_subject(struct rt_bparser *p, struct rt_bterm *term)
 {
 	bool some = false;
@@ -113,6 +113,11 @@ static bool rt_bread_subject(struct rt_bparser *p, struct rt_bterm *term)
 		some = rt_bexpect(p, "(", "( after phase");
 		term->phase_at = p->at.begin - (p->at.kind == RT_TK_NAME);
 		some = some && rt_bread_name(p, term->phase, "the id of a phase in quotes") && rt_bexpect(p, ")", ")") && rt_bexpect(p, ".", ". and a field");
+	}
+	if (rt_btake(p, RT_TK_WORD, "native")) {
+		term->what = RT_BW_NATIVE;
+		some = rt_bexpect(p, "(", "( after native") && rt_bread_name(p, term->native, "the name of a function in quotes") && rt_bexpect(p, ")", ")") &&
+		       rt_bexpect(p, ".", ". and a field");
 	}
 	return some && !p->failed;
 }
@@ -179,7 +184,7 @@ static void rt_bread_term(struct rt_bparser *p, struct rt_bterm *term)
 		else if (!p->failed && term->diff)
 			term->what = RT_BW_ALL, rt_bread_field(p, term);
 		else
-			rt_bexpected(p, "phase(\"...\"), role(\"...\"), process(...), tree, run, outside, lost, unaccounted, diff or a limit");
+			rt_bexpected(p, "phase(\"...\"), role(\"...\"), process(...), native(\"...\"), tree, run, outside, lost, unaccounted, diff or a limit");
 	}
 	term->end = p->last_end;
 }

@@ -17,7 +17,9 @@ enum rt_bwhat {
 	RT_BW_PROC = 32,
 	RT_BW_PHASE = 64,
 	RT_BW_ALL = 128, /* all processes together: diff.growth */
+	RT_BW_NATIVE = 256, /* calls of native functions */
 };
+#define RT_BW_IN_PROC (RT_BW_PROC | RT_BW_PHASE | RT_BW_NATIVE)
 
 enum rt_bfield {
 	RT_BF_RSS, RT_BF_DELTA, RT_BF_OWN, RT_BF_ANON, RT_BF_FILE, RT_BF_SHMEM, RT_BF_GAINED, RT_BF_RELEASED, RT_BF_REUSED, RT_BF_HELPERS,
@@ -35,7 +37,7 @@ struct rt_bterm {
 	enum rt_bfield field;
 	enum rt_bunit unit;
 	/* Patterns; "": any. `process`: of the command or the executable; pid 0: any. */
-	char role[RT_BEXPR_NAME + 1], process[RT_BEXPR_NAME + 1], phase[RT_BEXPR_NAME + 1];
+	char role[RT_BEXPR_NAME + 1], process[RT_BEXPR_NAME + 1], phase[RT_BEXPR_NAME + 1], native[RT_BEXPR_NAME + 1];
 	uint32_t pid;
 	size_t begin, end; /* in the text */
 	size_t phase_at;   /* where the phase's name stands */
@@ -64,6 +66,9 @@ bool rt_bmatch_proc(const struct rt_bterm *term, const struct rt_proc_view *proc
 bool rt_bphase(const struct rt_proc_summary *proc, const char *id, enum rt_bfield field, int64_t *value);
 
 int64_t rt_bproc(const struct rt_proc_summary *summary, enum rt_bfield field);
+
+/* A field of all calls of the native functions that the term means, in one process. Returns whether there were any. */
+bool rt_bnative(const struct rt_proc_summary *proc, const struct rt_bterm *term, int64_t *value);
 
 /* What is of no single process. */
 int64_t rt_bwhole(const struct rt_summary *summary, const struct rt_bterm *term);

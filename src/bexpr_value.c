@@ -143,6 +143,52 @@ int64_t rt_bproc(const struct rt_proc_summary *summary, enum rt_bfield field)
 	}
 }
 
+static int64_t rt_bnative_value(const struct rt_native_sum_view *row, enum rt_bfield field)
+{
+	switch (field) {
+	case RT_BF_BYTES:
+		return row->is_free ? 0 : rt_bclamp(row->bytes);
+	case RT_BF_CALLS:
+		return rt_bclamp(row->calls);
+	case RT_BF_TIME:
+		return rt_bclamp(row->duration_ns);
+	case RT_BF_OWN:
+		return row->own;
+	case RT_BF_ANON:
+		return row->delta.kind[RT_ANON];
+	case RT_BF_FILE:
+		return row->delta.kind[RT_FILE];
+	case RT_BF_SHMEM:
+		return row->delta.kind[RT_SHMEM];
+	case RT_BF_GAINED:
+		return row->gained;
+	case RT_BF_RELEASED:
+		return row->released;
+	default:
+		return row->delta.total;
+	}
+}
+
+bool rt_bnative(const struct rt_proc_summary *proc, const struct rt_bterm *term, int64_t *value)
+{
+	bool found = false;
+
+	*value = 0;
+	for (size_t i = 0; i < proc->n_natives; i++) {
+		const struct rt_native_sum_view *row = &proc->natives[i];
+
+		if (*term->phase && (!row->phase || !rt_bexpr_glob(term->phase, row->phase->id)))
+			continue;
+		if (!rt_bexpr_glob(term->native, row->symbol) && !rt_bexpr_glob(term->native, row->kind))
+			continue;
+		if (row->inner && strcmp(term->native, row->symbol))
+			continue; /* its sizes are in those of the call around it */
+		*value = rt_bsum(*value, rt_bnative_value(row, term->field));
+		found = true;
+	}
+	return found;
+}
+
 int64_t rt_bwhole(const struct rt_summary *summary, const struct rt_bterm *term)
 {
 	int64_t sum = 0;

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from harness import TOLERANCE, TREE, phase, rollup, trace, write_profile
+from test_native import Run, library  # noqa: F401
 
 PHASES = [phase("fill", "fill", "grow.py"), phase("drop", "drop", "grow.py"), phase("never", "never", "grow.py")]
 
@@ -199,3 +200,22 @@ def test_a_report_judges_as_the_live_run_does(run_tool, grow, directory):
     assert done.returncode == 2 and "profile test has no phase 'fill'" in done.stderr and not done.stdout
     done = run_tool("report", "--fail-if", "tree.peak > 1G", "--junit", os.path.join(directory, "j.xml"), ledger, ledger)
     assert done.returncode == 2 and "--junit takes one ledger at a time" in done.stderr
+
+
+def test_native_functions(tool, python, library, run_tool, directory):
+    """What C++ functions asked for, by name and by kind, is the sum of their records to the byte."""
+    ledger = os.path.join(directory, "run.ledger")
+    said = Run(tool, python, library(), "shapes", options=["--record", ledger]).said
+    rows = said.summary_of(said.pid)["native"]
+    shm = sum(row["bytes"] for row in rows if row["kind"] == "shm")
+    in_phase = [row for row in rows if row["symbol"].endswith("my_malloc") and row["phase"] == "phase_one"]
+    assert shm > 0 and in_phase
+    for expr, status in (
+        (f'native("shm").bytes == {shm} and native("*init_shm").bytes == {shm}', 7),
+        (f'native("shm").bytes > {shm}', 0),
+        (f'phase("phase_one").native("*my_malloc").calls == {sum(row["calls"] for row in in_phase)}', 7),
+        ('phase("phase_two").native("*my_malloc").calls > 0', 0),
+        ('native("no_such").calls == 0', 7),
+    ):
+        done = run_tool("report", "--fail-if", expr, ledger)
+        assert done.returncode == status, (expr, rows, done.stderr)

@@ -33,13 +33,22 @@ static const struct rt_phase_view rows1[] = {
 	{.phase = &phases[0], .call = 1, .duration_ns = 20 * SEC, .delta = {31 * MIB, {[RT_ANON] = 31 * MIB}}, .own = 31 * MIB, .gained = 31 * MIB, .peak = 120 * MIB},
 };
 
+static const struct rt_native_sum_view natives[] = {
+	{.symbol = "init_shm", .kind = "shm", .phase = &phases[1], .calls = 2, .bytes = 16 * (uint64_t)MIB, .duration_ns = SEC, .delta = {8 * MIB, {[RT_SHMEM] = 8 * MIB}}, .own = 8 * MIB,
+	 .gained = 9 * MIB, .released = MIB},
+	{.symbol = "init_shm", .kind = "shm", .calls = 1, .bytes = 4 * (uint64_t)MIB, .delta = {MIB, {[RT_ANON] = MIB}}, .own = MIB},
+	{.symbol = "cudaHostAlloc", .kind = "pinned", .phase = &phases[0], .calls = 3, .bytes = 64 * (uint64_t)MIB},
+	{.symbol = "cuMemHostAlloc", .kind = "pinned", .inner = true, .phase = &phases[0], .calls = 3, .bytes = 65 * (uint64_t)MIB},
+	{.symbol = "cudaFreeHost", .kind = "pinned", .is_free = true, .calls = 1, .bytes = 10 * (uint64_t)MIB},
+};
+
 static const struct rt_proc_summary procs[] = {
 	{.proc = {.pid = 10, .name = "APIServer", .comm = "vllm", .exe = "/usr/bin/python3.11", .cmdline = "", .start = {MIB, {0}}, .now = {600 * MIB, {[RT_ANON] = 600 * MIB}},
 		  .peak = 610 * MIB, .start_ns = 1, .end_ns = 1 + 30 * SEC},
 	 .outside_net = 7 * MIB},
 	{.proc = {.pid = 11, .name = "Worker_TP0", .comm = "VLLM::Worker_TP", .exe = "", .cmdline = "", .now = {200 * MIB, {[RT_ANON] = 150 * MIB, [RT_FILE] = 40 * MIB, [RT_SHMEM] = 10 * MIB}},
 		  .peak = 300 * MIB, .start_ns = SEC, .end_ns = 21 * SEC},
-	 .phases = rows0, .n_phases = 3, .outside_net = 2 * MIB, .unaccounted = -4096},
+	 .phases = rows0, .n_phases = 3, .natives = natives, .n_natives = 5, .outside_net = 2 * MIB, .unaccounted = -4096},
 	{.proc = {.pid = 12, .name = "Worker_TP1", .comm = "VLLM::Worker_TP", .exe = "", .cmdline = "", .now = {210 * MIB, {[RT_ANON] = 210 * MIB}}, .peak = 310 * MIB},
 	 .phases = rows1, .n_phases = 1, .outside_net = -MIB},
 };
@@ -125,6 +134,25 @@ static void test_fields(void **state)
 	TRUE_("process(11).phase('load_weights').calls == 3", NULL);
 	TRUE_("process(11).phase('load_weights').minor_faults == 8", NULL);
 	TRUE_("process(11).phase('load_weights').major_faults == 1", NULL);
+}
+
+static void test_natives(void **state)
+{
+	(void)state;
+	TRUE_("native('init_shm').bytes == 20M", "native('init_shm').bytes is 20.00 MiB in Worker_TP0 (pid 11)");
+	TRUE_("native('init_shm').calls == 3 and native('init_shm').time == 1s and native('init_shm').rss == 9M", NULL);
+	TRUE_("native('init_shm').shmem == 8M and native('init_shm').anon == 1M and native('init_shm').file == 0 and native('init_shm').own == 9M", NULL);
+	TRUE_("native('init_shm').gained == 9M and native('init_shm').released == 1M", NULL);
+	TRUE_("phase('runner_init').native('init_shm').bytes == 16M", NULL);
+	TRUE_("role('Worker*').phase('load_*').native('cuda*').bytes == 64M", NULL);
+	/* by kind: an inner call's bytes are the outer one's, and what is freed was not asked for */
+	TRUE_("native('pinned').bytes == 64M and native('pinned').calls == 4", NULL);
+	TRUE_("native('cu*Alloc').bytes == 64M", NULL);
+	TRUE_("native('cuMemHostAlloc').bytes == 65M", NULL);
+	UNKNOWN_("native('my_malloc').bytes > 0", "native('my_malloc').bytes: it was never called");
+	UNKNOWN_("role('APIServer').native('init_shm').bytes > 0", NULL);
+	UNKNOWN_("phase('never').native('init_shm').bytes > 0", NULL);
+	TRUE_("native('my_malloc').calls == 0", NULL);
 }
 
 /* Any of the processes and phases that match breaks it, and is named. */
@@ -226,6 +254,8 @@ static void test_compared(void **state)
 	TRUE_("diff.role('Worker_TP1').phase('load_weights').growth > 1000%", /* new: any percentage of nothing */
 	      "diff.role('Worker_TP1').phase('load_weights').growth is +31.00 MiB (of nothing) in Worker_TP1 (pid 12)");
 	UNKNOWN_("diff.phase('never').growth > 0", NULL);
+	TRUE_("diff.native('init_shm').bytes == 20M", "diff.native('init_shm').bytes is +20.00 MiB in Worker_TP0 (pid 11)");
+	UNKNOWN_("diff.native('my_malloc').bytes > 0", NULL);
 	TRUE_("phase('load_weights').peak > 110M", NULL); /* of the newest */
 	world.old = NULL;
 	world.n_old = world.n_pairs = 0;
@@ -270,6 +300,8 @@ static void test_refused(void **state)
 		{"tree.peak > 1 且 x", 15, "found '且'"},
 		{"phase('加载权重').x > 1", 15, "found 'x'"},
 		{"tree.peak > 1\x01", 14, "found '\\x01'"},
+		{"native('x').peak > 1", 13, "found 'peak'"},
+		{"native(x).bytes > 1", 8, "expected the name of a function in quotes, found 'x'"},
 		{"diff > 1", 6, "expected . after diff, found '>'"},
 		{"diff.calls > 1", 6, "expected delta, growth, found 'calls'"},
 		{"diff.tree.peak > .%", 18, "expected a limit"},
@@ -416,7 +448,7 @@ static void test_fuzz(void **state)
 	};
 	static const char *const joint[] = {" and ", " or ", " && not ", "||"};
 	static const char *const whole[] = {
-		"tree.peak > 1G", "phase('load_weights').rss > 1M", "(not lost.stacks > 0)", "30s<=run.time", "role(\"W*\").phase('*').calls != 3", "diff.growth > 5%",
+		"tree.peak > 1G", "phase('load_weights').rss > 1M", "(not lost.stacks > 0)", "30s<=run.time", "role(\"W*\").phase('*').calls != 3", "diff.native('*').bytes > 5%",
 	};
 	enum { PIECES = sizeof(piece) / sizeof(piece[0]) };
 	unsigned int seed = 20261125;
@@ -454,7 +486,7 @@ static void test_fuzz(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fields),	   cmocka_unit_test(test_any),		   cmocka_unit_test(test_logic),    cmocka_unit_test(test_not_there),
+		cmocka_unit_test(test_fields), cmocka_unit_test(test_natives),	   cmocka_unit_test(test_any),		   cmocka_unit_test(test_logic),    cmocka_unit_test(test_not_there),
 		cmocka_unit_test(test_compared),   cmocka_unit_test(test_refused),	   cmocka_unit_test(test_bounds),   cmocka_unit_test(test_before_the_run),
 		cmocka_unit_test(test_exceeded),   cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_glob),	    cmocka_unit_test(test_fuzz),
 	};
