@@ -19,6 +19,8 @@
 
 #ifndef RT_OLD_KERNEL
 
+#define RT_NATIVE_STALE_NS 1000000 /* a look is a microsecond: a thousandth of the time */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, RT_MAX_SITES);
@@ -128,6 +130,7 @@ static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, s
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct rt_seen seen = {};
+	bool small = conf->flags & RT_SITEK_HOT && as->bytes < conf->min_bytes;
 	struct rt_native_call *c;
 	u64 now;
 	u32 depth;
@@ -140,9 +143,10 @@ static __noinline int rt_native_begin(struct rt_thread *t, struct rt_space *s, s
 	as->flags = RT_NATIVE_SUM | conf->kind << RT_NATIVE_KIND_SHIFT;
 	if (rt_native_is_inner(n, conf->kind))
 		as->flags |= RT_NATIVE_INNER;
-	if (!(conf->flags & RT_SITEK_HOT) || as->bytes >= conf->min_bytes) {
-		if (rt_native_own_record(n, now))
-			as->flags &= ~RT_NATIVE_SUM;
+	if (!small && rt_native_own_record(n, now))
+		as->flags &= ~RT_NATIVE_SUM;
+	/* Small ones belong where the thread was last seen, which is not long ago. */
+	if (!small || now - t->seen_ns >= RT_NATIVE_STALE_NS) {
 		rt_look(t, s, RT_PROG_ENTRY, 0, &seen);
 		rt_charge(t, s, now, &seen);
 		as->sig = seen.sig;
