@@ -34,6 +34,7 @@ enum rt_opt_key {
 	RT_OPT_JUNIT,
 	RT_OPT_RECORD,
 	RT_OPT_VALUE,
+	RT_OPT_REPORT_FORMAT,
 	RT_OPT_FORMAT, /* and what follows: + enum rt_format_id */
 	RT_OPT_FORMAT_LAST = RT_OPT_FORMAT + RT_FORMATS - 1,
 };
@@ -55,7 +56,9 @@ static const struct argp_option rt_options[] = {
 	{"perfetto", RT_OPT_FORMAT + RT_FORMAT_PERFETTO, "FILE", 0, "Phases and RSS over time for ui.perfetto.dev to FILE", 2},
 	{"folded", RT_OPT_FORMAT + RT_FORMAT_FOLDED, "FILE", 0, "Growth by stack for flamegraph.pl and speedscope to FILE", 2},
 	{"prom", RT_OPT_FORMAT + RT_FORMAT_PROM, "FILE", 0, "The summary as metrics for Prometheus's textfile collector to FILE", 2},
-	{"value", RT_OPT_VALUE, "gained|released|held", 0, "--folded: which bytes (default: gained; held: gained less released)", 2},
+	{"format", RT_OPT_REPORT_FORMAT, "text|json|html|perfetto|folded|prom", 0,
+	 "report: what is made of the ledger, on standard output or -o FILE (default: text, the log and the summary)", 2},
+	{"value", RT_OPT_VALUE, "gained|released|held", 0, "folded: which bytes (default: gained; held: gained less released)", 2},
 	{"lang", RT_OPT_LANG, "zh|en", 0, "Language of the log and of the labels (default: zh)", 2},
 	{"tag", RT_OPT_TAG, "TEXT", 0,
 	 "Text of the tag that ends each line; empty: no tag (default: " RT_TAG_DEFAULT ")", 2},
@@ -91,7 +94,7 @@ static const struct argp_option rt_options[] = {
 	{NULL, 0, NULL, 0, NULL, 0},
 };
 
-static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\nrecord [-o FILE] -p PID | -- COMMAND [ARG...] | --wait REGEX\nreport [FILE...]\ndiff OLD [OLD...] NEW\ndoctor [-p PID] [--json]";
+static const char rt_opts_args[] = "-p PID [-p PID...]\n-- COMMAND [ARG...]\n--wait REGEX\nrecord [-o FILE] -p PID | -- COMMAND [ARG...] | --wait REGEX\nreport [--format F] [FILE...]\ndiff OLD [OLD...] NEW\ndoctor [-p PID] [--json]";
 
 static const char rt_opts_doc[] =
 	"Charges every change of RSS of a starting Python program (vLLM by default) to the phase that caused it: "
@@ -113,6 +116,8 @@ struct rt_opts_state {
 	int status; /* exit status once something was refused */
 	bool separator; /* a -- was seen */
 	bool value_given;
+	int format; /* enum rt_format_id of --format, -1: text */
+	bool format_given;
 };
 
 /* ---- messages ---- */
@@ -360,6 +365,34 @@ static error_t rt_opts_budget(struct rt_opts_state *state, int key, const char *
 
 static const struct rt_opts_word rt_commands[] = {{"record", RT_COMMAND_RECORD}, {"report", RT_COMMAND_REPORT}, {NULL, 0}};
 
+static error_t rt_opts_report_format(struct rt_opts_state *state, const char *text)
+{
+	state->format = rt_format_find(text);
+	if (state->format < 0 && strcmp(text, "text"))
+		return rt_opts_refuse_value(state, "--format", text, "text, json, html, perfetto, folded or prom");
+	state->format_given = true;
+	return 0;
+}
+
+/* One format is all that is written then, where the log would go. */
+static error_t rt_opts_apply_format(struct rt_opts_state *state)
+{
+	struct rt_opts *opts = &state->opts;
+
+	if (state->format < 0)
+		return 0;
+	if (opts->n_ledgers > 1)
+		return rt_opts_refuse(state, "--format %s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report",
+				      rt_format_get((enum rt_format_id)state->format)->name, opts->n_ledgers);
+	if (opts->format_file[state->format])
+		return rt_opts_refuse(state, "--format %s and --%s FILE are the same; give one of the two", rt_format_get((enum rt_format_id)state->format)->name,
+				      rt_format_get((enum rt_format_id)state->format)->name);
+	opts->format_file[state->format] = opts->output ? opts->output : "-";
+	opts->output = NULL;
+	opts->no_log = true;
+	return 0;
+}
+
 /* The target is in the ledger, and how it was looked at too. */
 static bool rt_opts_is_live(int key)
 {
@@ -390,7 +423,7 @@ static error_t rt_opts_check_report(struct rt_opts_state *state)
 	if (opts->n_ledgers > 1 && (opts->output || opts->json || opts->junit))
 		return rt_opts_refuse(state, "%s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report",
 				      opts->output ? "-o/--output" : opts->json ? "-j/--json" : "--junit", opts->n_ledgers);
-	return 0;
+	return rt_opts_apply_format(state);
 }
 
 static error_t rt_opts_check_record(struct rt_opts_state *state)
@@ -434,7 +467,7 @@ static error_t rt_opts_check_files(struct rt_opts_state *state)
 
 	for (int id = 0; id < RT_FORMATS; id++) {
 		file[OWN + id] = state->opts.format_file[id];
-		option[OWN + id] = rt_format_get((enum rt_format_id)id)->option;
+		option[OWN + id] = id == state->format ? "--format" : rt_format_get((enum rt_format_id)id)->option;
 	}
 	for (size_t i = 0; i < RT_FORMATS + OWN; i++) {
 		for (size_t k = 0; file[i] && k < i; k++) {
@@ -453,6 +486,8 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 	if (state->separator && !opts->command && opts->what != RT_COMMAND_REPORT)
 		return rt_opts_refuse(state, "nothing stands after --; give -- COMMAND [ARG...], "
 					     "or -p PID for a running process");
+	if (state->format_given && opts->what != RT_COMMAND_REPORT)
+		return rt_opts_refuse(state, "--format is for '" RT_NAME " report'; a live run takes --html, --perfetto, --folded or --prom FILE, and -j FILE");
 	if (opts->what == RT_COMMAND_REPORT ? rt_opts_check_report(state) : rt_opts_check_record(state))
 		return EINVAL;
 	if (opts->what != RT_COMMAND_REPORT && !opts->n_pids && !opts->command && !opts->wait)
@@ -473,7 +508,7 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 	if (opts->junit && !opts->n_fail_if && !opts->n_budgets)
 		return rt_opts_refuse(state, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
 	if (state->value_given && !opts->format_file[RT_FORMAT_FOLDED])
-		return rt_opts_refuse(state, "--value needs --folded FILE");
+		return rt_opts_refuse(state, "--value needs --folded FILE, or report --format folded");
 	if (opts->json_growth && !opts->json)
 		return rt_opts_refuse(state, "--json-growth needs -j/--json; give -j FILE, "
 					     "or -j - for standard output");
@@ -590,6 +625,8 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 		return rt_opts_python_entry(state, arg);
 	case RT_OPT_VALUE:
 		return rt_opts_value(state, arg);
+	case RT_OPT_REPORT_FORMAT:
+		return rt_opts_report_format(state, arg);
 	case RT_OPT_MM_SOURCE:
 		return rt_opts_mm_source(state, arg);
 	case RT_OPT_COLOR:
@@ -620,6 +657,7 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 	struct rt_opts_state state = {
 		.out = out,
 		.err = err,
+		.format = -1,
 		.opts = {.tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
 	};
 	int what = argc > 1 ? rt_opts_word_find(rt_commands, argv[1]) : -1;

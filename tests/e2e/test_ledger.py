@@ -90,6 +90,34 @@ def test_report_is_the_live_run(tool, run_tool, python, mode, form):
     assert text.encode() == read(summary) and said.of("growth") and said.of("stack")
 
 
+def test_formats_of_a_report(tool, run_tool, python):
+    """Each format made of the ledger is the file that the live run wrote; --format writes the same to standard output, or to -o."""
+    names = ("html", "perfetto", "folded", "prom")
+    live = {name: os.path.join(tool.directory, f"live.{name}") for name in names}
+    options = [word for name in names for word in (f"--{name}", live[name])]
+    said, ledger, _ = record(tool, python, "children.py", "every_kind", phases=test_children.PHASES, options=options)
+    out = os.path.join(tool.directory, "out")
+    for name in names:
+        done = run_tool("report", "--format", name, "-o", out, ledger)
+        assert (done.returncode, done.stdout) == (0, "") and read(out) == read(live[name]) and len(read(out)) > 500, (name, done.stderr)
+        other = os.path.join(tool.directory, "beside")
+        assert run_tool("report", f"--{name}", other, ledger).returncode == 0 and read(other) == read(out)
+        if name != "perfetto":  # no text
+            assert run_tool("report", "--format", name, ledger).stdout.encode() == read(out)
+    assert json.loads(run_tool("report", "--format", "json", ledger).stdout) == said.summary
+    text = run_tool("report", "--format", "text", ledger).stdout
+    assert text == run_tool("report", ledger).stdout and text.encode().startswith(read(tool.log))
+    for words, message in (
+        (["--format", "xml", ledger], "--format: 'xml' is not allowed; give text, json, html, perfetto, folded or prom"),
+        (["--format", "json", ledger, ledger], "--format json takes one ledger at a time"),
+        (["--format", "prom", "--prom", out, ledger], "--format prom and --prom FILE are the same"),
+        (["--format", "html", "-j", "-", ledger], "-j/--json and --format both write to '-'"),
+        (["--value", "held", ledger], "--value needs --folded FILE, or report --format folded"),
+    ):
+        done = run_tool("report", *words)
+        assert done.returncode == 2 and message in done.stderr and not done.stdout, done.stderr
+
+
 def test_statements_come_out_the_same(tool, run_tool, python):
     """What the core read of sources live comes back at the same place; a profile of the same content changes nothing."""
     said, ledger, summary = record(tool, python, "statements.py", phases=test_statements.PHASES)
