@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "diff_out.h"
+#include "jsontext.h"
 #include "units.h"
 
 /* Takes over `value`, also on failure; a NULL value or object fails. */
@@ -20,19 +21,6 @@ static void rt_append(bool *good, json_t *array, json_t *value)
 {
 	if (json_array_append_new(array, value))
 		*good = false;
-}
-
-static json_t *rt_text(const char *text)
-{
-	json_t *value = json_string(text ? text : "");
-	char *valid;
-
-	if (value)
-		return value;
-	valid = rt_text_utf8(text);
-	value = valid ? json_string(valid) : NULL;
-	free(valid);
-	return value;
 }
 
 static json_t *rt_value(bool *good, const struct rt_diff *diff, const struct rt_diff_value *value)
@@ -64,7 +52,7 @@ static json_t *rt_path(bool *good, const struct rt_diff_phase *phase)
 	json_t *path = json_array();
 
 	for (size_t i = 0; i < phase->path_len; i++)
-		rt_append(good, path, rt_text(phase->path[i]->id));
+		rt_append(good, path, rt_json_text(phase->path[i]->id));
 	return path;
 }
 
@@ -82,7 +70,7 @@ static json_t *rt_phase(bool *good, enum rt_lang lang, const struct rt_diff *dif
 	json_t *object = json_object();
 
 	rt_put(good, object, "path", rt_path(good, phase));
-	rt_put(good, object, "label", rt_text(rt_diff_label(phase, lang)));
+	rt_put(good, object, "label", rt_json_text(rt_diff_label(phase, lang)));
 	rt_put(good, object, "state", rt_state(phase->state));
 	rt_put(good, object, "said", json_boolean(rt_diff_phase_counts(diff, phase)));
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -102,8 +90,8 @@ static json_t *rt_stack(bool *good, const struct rt_diff *diff, const struct rt_
 	rt_put(good, object, "state", rt_state(stack->state));
 	for (size_t i = 0; i < stack->n_frames; i++) {
 		frame = json_object();
-		rt_put(good, frame, "function", rt_text(stack->frames[i].function));
-		rt_put(good, frame, "file", *stack->frames[i].file ? rt_text(stack->frames[i].file) : json_null());
+		rt_put(good, frame, "function", rt_json_text(stack->frames[i].function));
+		rt_put(good, frame, "file", *stack->frames[i].file ? rt_json_text(stack->frames[i].file) : json_null());
 		rt_put(good, frame, "line", stack->frames[i].line ? json_integer(stack->frames[i].line) : json_null());
 		rt_append(good, frames, frame);
 	}
@@ -132,7 +120,7 @@ static json_t *rt_proc(bool *good, enum rt_lang lang, const struct rt_diff *diff
 	static const char *const keys[] = {[RT_DP_END] = "rss_end_bytes", [RT_DP_GROWTH] = "growth_bytes", [RT_DP_PEAK] = "rss_peak_bytes", [RT_DP_TIME] = "duration_ns"};
 	json_t *object = json_object(), *list = json_array();
 
-	rt_put(good, object, "name", rt_text(proc->pair.name));
+	rt_put(good, object, "name", rt_json_text(proc->pair.name));
 	rt_put(good, object, "number", json_integer(proc->number));
 	rt_put(good, object, "state", rt_state(proc->state));
 	rt_put(good, object, "said", json_boolean(proc->counts));
@@ -158,9 +146,9 @@ static json_t *rt_runs(bool *good, const struct rt_diff *diff)
 		const struct rt_diff_run *run = &diff->runs[i];
 		json_t *object = json_object();
 
-		rt_put(good, object, "file", rt_text(run->file));
+		rt_put(good, object, "file", rt_json_text(run->file));
 		rt_put(good, object, "new", json_boolean(i == diff->n_old));
-		rt_put(good, object, "profile", rt_text(run->profile ? run->profile->name : ""));
+		rt_put(good, object, "profile", rt_json_text(run->profile ? run->profile->name : ""));
 		rt_put(good, object, "partial", json_boolean(run->partial));
 		rt_put(good, object, "lost_records", json_integer((json_int_t)run->summary->lost_records));
 		rt_put(good, object, "lost_stacks", json_integer((json_int_t)run->summary->lost_stacks));

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "formats.h"
+#include "jsontext.h"
 #include "mapname.h"
 #include "units.h"
 
@@ -64,20 +65,6 @@ static void rt_json_int(struct rt_json *json, json_t *object, const char *key, i
 static void rt_json_uint(struct rt_json *json, json_t *object, const char *key, uint64_t value)
 {
 	rt_json_put(json, object, key, json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
-}
-
-static json_t *rt_json_text(const char *text)
-{
-	json_t *value = json_string(text ? text : "");
-	char *valid;
-
-	if (value)
-		return value;
-	/* The core promises valid UTF-8; a line that no reader takes would be the price of a mistake there. */
-	valid = rt_text_utf8(text);
-	value = valid ? json_string(valid) : NULL;
-	free(valid);
-	return value;
 }
 
 static void rt_json_string(struct rt_json *json, json_t *object, const char *key, const char *text)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "jsontext.h"
 #include "ledformat.h"
 #include "units.h"
 
@@ -13,20 +14,6 @@
 static json_t *rt_ledfacts_number(uint64_t value)
 {
 	return json_integer((json_int_t)value);
-}
-
-/* Texts that are no UTF-8 (a kernel's release, arguments) are made so. */
-static json_t *rt_ledfacts_text(const char *text)
-{
-	json_t *value = json_string(text ? text : "");
-	char *valid;
-
-	if (value)
-		return value;
-	valid = rt_text_utf8(text);
-	value = valid ? json_string(valid) : NULL;
-	free(valid);
-	return value;
 }
 
 static char *rt_ledfacts_dump(json_t *object)
@@ -42,11 +29,11 @@ char *rt_ledfacts_write(const struct rt_ledger_facts *f)
 	json_t *command = json_array();
 
 	for (size_t i = 0; i < f->n_command; i++)
-		json_array_append_new(command, rt_ledfacts_text(f->command[i]));
+		json_array_append_new(command, rt_json_text(f->command[i]));
 	return rt_ledfacts_dump(json_pack("{s:o, s:o, s:o, s:b, s:b, s:{s:o, s:o, s:o, s:o}, s:o}", "page_size", rt_ledfacts_number(f->page_size), "window_ns",
 					  rt_ledfacts_number(f->window_ns), "wall_offset_ns", rt_ledfacts_number((uint64_t)f->wall_offset_ns), "mappings",
-					  (int)f->mappings, "ignore_mute", (int)f->ignore_mute, "host", "node", rt_ledfacts_text(f->node), "machine",
-					  rt_ledfacts_text(f->machine), "cpus", rt_ledfacts_number(f->cpus), "memory_bytes", rt_ledfacts_number(f->memory_bytes),
+					  (int)f->mappings, "ignore_mute", (int)f->ignore_mute, "host", "node", rt_json_text(f->node), "machine",
+					  rt_json_text(f->machine), "cpus", rt_ledfacts_number(f->cpus), "memory_bytes", rt_ledfacts_number(f->memory_bytes),
 					  "command", command));
 }
 
@@ -56,9 +43,9 @@ char *rt_ledfacts_write_start(const struct rt_json_start *s)
 
 	for (size_t i = 0; i < s->n_targets && i < RT_LEDGER_TARGETS; i++)
 		json_array_append_new(targets, rt_ledfacts_number(s->targets[i]));
-	return rt_ledfacts_dump(json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "version", rt_ledfacts_text(s->version), "kernel",
-					  rt_ledfacts_text(s->kernel), "profile", rt_ledfacts_text(s->profile), "mm_source", rt_ledfacts_text(s->mm_source), "mm_hook",
-					  rt_ledfacts_text(s->mm_hook), "mm_exact", (int)s->mm_exact, "python_entry", rt_ledfacts_text(s->python_entry), "wall_ns",
+	return rt_ledfacts_dump(json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "version", rt_json_text(s->version), "kernel",
+					  rt_json_text(s->kernel), "profile", rt_json_text(s->profile), "mm_source", rt_json_text(s->mm_source), "mm_hook",
+					  rt_json_text(s->mm_hook), "mm_exact", (int)s->mm_exact, "python_entry", rt_json_text(s->python_entry), "wall_ns",
 					  rt_ledfacts_number(s->wall_ns), "ts_ns", rt_ledfacts_number(s->ts_ns), "targets", targets));
 }
 
@@ -69,10 +56,10 @@ static json_t *rt_ledfacts_entries(const struct rt_entrylog *log)
 	for (size_t i = 0; log && i < log->n; i++) {
 		const struct rt_entry_row *row = &log->row[i];
 
-		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "method", rt_ledfacts_text(row->method), "phase",
-						      row->phase ? rt_ledfacts_text(row->phase) : json_null(), "hits", rt_ledfacts_number(row->hits), "attached",
+		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "method", rt_json_text(row->method), "phase",
+						      row->phase ? rt_json_text(row->phase) : json_null(), "hits", rt_ledfacts_number(row->hits), "attached",
 						      rt_ledfacts_number(row->attached), "detached", rt_ledfacts_number(row->detached), "reason",
-						      rt_ledfacts_text(row->reason)));
+						      rt_json_text(row->reason)));
 	}
 	return list;
 }
@@ -86,11 +73,11 @@ char *rt_ledfacts_write_end(const struct rt_ledger_end *e)
 	for (size_t i = 0; i < e->cost.n_progs && i < RT_LEDGER_PROGS; i++) {
 		const struct rt_prog_cost *p = &e->cost.progs[i];
 
-		json_array_append_new(programs, json_pack("{s:o, s:o, s:o, s:o}", "name", rt_ledfacts_text(p->name), "runs", rt_ledfacts_number(p->runs), "ns",
+		json_array_append_new(programs, json_pack("{s:o, s:o, s:o, s:o}", "name", rt_json_text(p->name), "runs", rt_ledfacts_number(p->runs), "ns",
 							  rt_ledfacts_number(p->ns), "missed", rt_ledfacts_number(p->missed)));
 	}
 	return rt_ledfacts_dump(json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "now_ns", rt_ledfacts_number(e->now_ns), "counters", counters,
-					  "mm_source", rt_ledfacts_text(e->cost.mm_source), "mm_hook", rt_ledfacts_text(e->cost.mm_hook), "mm_exact", (int)e->cost.mm_exact,
+					  "mm_source", rt_json_text(e->cost.mm_source), "mm_hook", rt_json_text(e->cost.mm_hook), "mm_exact", (int)e->cost.mm_exact,
 					  "bpf_ns", rt_ledfacts_number(e->cost.bpf_ns), "bpf_runs", rt_ledfacts_number(e->cost.bpf_runs), "user_ns",
 					  rt_ledfacts_number(e->cost.user_ns), "sys_ns", rt_ledfacts_number(e->cost.sys_ns), "rss_bytes",
 					  rt_ledfacts_number(e->cost.rss_bytes), "map_bytes", rt_ledfacts_number(e->cost.map_bytes), "programs", programs, "entries",

@@ -77,17 +77,7 @@ static int finish(struct report *report, const char *path, const struct rt_repla
 /* Budgets are judged for each ledger by itself. */
 static int read_budgets(struct report *report, const struct rt_profile *profile)
 {
-	const struct rt_opts *o = report->opts;
-	struct rt_verdict_config config = {
-		.fail_if = o->fail_if,
-		.n_fail_if = o->n_fail_if,
-		.files = o->budgets,
-		.n_files = o->n_budgets,
-		.junit = o->junit,
-		.suite = "ramtrack-bpf",
-		.strict = o->strict,
-	};
-	int status = rt_verdict_open(&config, &report->verdict);
+	int status = rt_verdict_open_opts(report->opts, &report->verdict);
 
 	return status ? status : rt_verdict_check(report->verdict, profile);
 }

@@ -808,17 +808,7 @@ static void tear_down(struct session *s)
 /* Budgets are read, and fit the profile, before anything is attached. */
 static int read_budgets(struct session *s)
 {
-	const struct rt_opts *o = s->opts;
-	struct rt_verdict_config config = {
-		.fail_if = o->fail_if,
-		.n_fail_if = o->n_fail_if,
-		.files = o->budgets,
-		.n_files = o->n_budgets,
-		.junit = o->junit,
-		.suite = "ramtrack-bpf",
-		.strict = o->strict,
-	};
-	int status = rt_verdict_open(&config, &s->verdict);
+	int status = rt_verdict_open_opts(s->opts, &s->verdict);
 
 	return status ? status : rt_verdict_check(s->verdict, s->profile);
 }

@@ -89,6 +89,21 @@ int rt_verdict_open(const struct rt_verdict_config *config, struct rt_verdict **
 	return RT_OK;
 }
 
+int rt_verdict_open_opts(const struct rt_opts *opts, struct rt_verdict **out)
+{
+	struct rt_verdict_config config = {
+		.fail_if = opts->fail_if,
+		.n_fail_if = opts->n_fail_if,
+		.files = opts->budgets,
+		.n_files = opts->n_budgets,
+		.junit = opts->junit,
+		.suite = "ramtrack-bpf",
+		.strict = opts->strict,
+	};
+
+	return rt_verdict_open(&config, out);
+}
+
 int rt_verdict_check(const struct rt_verdict *verdict, const struct rt_profile *profile)
 {
 	char *error = NULL;

@@ -12,6 +12,7 @@
 
 #include "account.h"
 #include "budgets.h"
+#include "opts.h"
 
 struct rt_verdict;
 
@@ -29,6 +30,9 @@ struct rt_verdict_config {
 /* Reads expressions and files, and looks whether `junit` can be written. Returns RT_OK with *out (free with rt_verdict_free; NULL: there are no budgets), RT_USAGE
  * for a mistake in them, RT_ERROR. */
 int rt_verdict_open(const struct rt_verdict_config *config, struct rt_verdict **out);
+
+/* The same of a command line's budgets. */
+int rt_verdict_open_opts(const struct rt_opts *opts, struct rt_verdict **out);
 
 /* Do they fit the profile? Returns RT_OK or RT_USAGE. NULL has no budgets, here and below. */
 int rt_verdict_check(const struct rt_verdict *verdict, const struct rt_profile *profile);
