@@ -11,6 +11,7 @@ import harness
 import pytest
 from harness import PAGE, phase, trace, wait_until
 from test_formats import check_perfetto, perfetto_python, read_perfetto  # noqa: F401
+from test_ledger import read, report
 
 UNIT = 64 * PAGE
 ODD = 5 * UNIT + 48  # a length that is no multiple of a page
@@ -369,3 +370,24 @@ def test_instants_of_a_trace(tool, python, library, perfetto_python):
     told = sorted((one["ts"], one["name"], one["notes"]["bytes"], one["notes"]["rss_delta_bytes"]) for one in read["events"] if one["type"] == "instant")
     assert told == sorted((r["end_ns_max"], r["symbol"], r["bytes"], r["rss_delta_bytes"]) for r in said.of("native")) and told
     check_perfetto(said, read)
+
+
+@pytest.mark.parametrize("what, more", [("shapes", ()), ("hot", (100000,)), ("leaving", ())])
+def test_report_of_a_recording(tool, run_tool, python, library, what, more):
+    """--record: log, summary and NDJSON of the report are the live run's, byte by byte; with a profile that has no native rules the calls stay."""
+    ledger, summary = (os.path.join(tool.directory, name) for name in ("run.ledger", "live.summary"))
+    rules = [*RULES, rule("leaving", checkpoint=True)]
+    with open(summary, "wb") as out:
+        run = Run(tool, python, library(), what, *more, rules=rules, options=["--record", ledger, "--native-alloc"], out=out)
+    records = run.said.of("native")
+    assert records and (what != "hot" or sum(r["calls"] for r in records if r["symbol"] == "hot_alloc") == 100001)
+    assert what != "shapes" or told(run.said, run.said.pid) == SHAPES
+    _, log, text, _ = report(run_tool, tool.directory, ledger)
+    ours = os.path.join(tool.directory, "report.ndjson")
+    assert read(ours) == read(tool.json) and read(log) == read(tool.log) and text.encode() == read(summary)
+    assert b"init_shm" in read(log) or what != "shapes"
+    # By another profile: the same calls with the same sizes, whatever its phases are called.
+    other = harness.write_profile(os.path.join(tool.directory, "other.yaml"), [phase("other_" + name, name, "natives.py") for name in NAMES])
+    again, _, _, _ = report(run_tool, tool.directory, ledger, "-P", other)
+    again = [{**r, "phase": r["phase"] and r["phase"].removeprefix("other_")} for r in again if r["type"] == "native"]
+    assert again == records
