@@ -19,6 +19,9 @@ static const char *const rt_pack_layout[RT_PACK_TYPES] = {
 	[RT_REC_META] = "44",
 	[RT_REC_MAP] = "448844",
 	[RT_REC_OPENING] = "448",
+	[RT_REC_NATIVE] = "88888888884444444444",
+	[RT_REC_NATIVE_ENTER] = "88844",
+	[RT_REC_SITE] = "4444",
 };
 
 /* Elements of a run. */
@@ -106,6 +109,7 @@ size_t rt_pack_tail_len(const uint8_t *record, uint16_t type)
 	struct rt_rec_opening opening;
 	struct rt_rec_code code;
 	struct rt_rec_meta meta;
+	struct rt_rec_site site;
 	struct rt_rec_map map;
 
 	switch (type) {
@@ -121,13 +125,16 @@ size_t rt_pack_tail_len(const uint8_t *record, uint16_t type)
 	case RT_REC_OPENING:
 		memcpy(&opening, record, sizeof(opening));
 		return opening.len;
+	case RT_REC_SITE:
+		memcpy(&site, record, sizeof(site));
+		return site.len;
 	}
 	return 0;
 }
 
 bool rt_pack_has_tail(uint16_t type)
 {
-	return type == RT_REC_CODE || type == RT_REC_META || type == RT_REC_MAP || type == RT_REC_OPENING;
+	return type == RT_REC_CODE || type == RT_REC_META || type == RT_REC_MAP || type == RT_REC_OPENING || type == RT_REC_SITE;
 }
 
 static size_t rt_pack_fixed(const char *layout)

@@ -31,10 +31,11 @@ enum rt_pack_flags { /* in the upper bits of an item's first byte */
 	RT_PACK_CONTENT = 0x80, /* its tail is a content that is in the stream already; else, if its type has a tail, that follows */
 };
 
-#define RT_PACK_TYPES 16
+#define RT_PACK_TYPES 20 /* a type is a byte in the file: at most 256 */
 #define RT_PACK_SLOTS 64
 #define RT_PACK_ELEMENTS 24
 #define RT_RECORD_MAX (128u << 10) /* bytes of the longest record that the core takes */
+#define RT_PACK_FIXED_MAX 160 /* bytes of the longest fixed part: of a call of a native function, 144 */
 #define RT_PACK_MAX (16 + 10 * (RT_PACK_ELEMENTS + 4)) /* bytes of a packed record without its tail */
 
 /* What was last. All zero at the beginning of a block. */
@@ -72,7 +73,7 @@ bool rt_pack_fits(const uint8_t *record, size_t size, const uint8_t **tail, size
 /* Packs a record that fits, without its tail; `content`: the tail is to be a content's number. Returns the end, at most RT_PACK_MAX bytes on. */
 uint8_t *rt_pack_record(struct rt_pack *pack, uint8_t *at, const uint8_t *record, bool content);
 
-/* What a packed record is behind its first byte, which was `first`. Its fixed part goes to `record` (of at least 128 bytes), *has_tail: a length and so many
+/* What a packed record is behind its first byte, which was `first`. Its fixed part goes to `record` (of at least RT_PACK_FIXED_MAX bytes), *has_tail: a length and so many
  * bytes follow, or, with RT_PACK_CONTENT in `first`, a number. Returns the size of the fixed part; 0: malformed. */
 size_t rt_unpack_record(struct rt_pack *pack, struct rt_unpack *from, uint8_t first, uint8_t *record, bool *has_tail);
 

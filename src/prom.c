@@ -29,6 +29,8 @@ struct rt_prom_proc {
 	char *labels; /* role="EngineCore",pid="42" */
 	struct rt_prom_phase *phase;
 	size_t n_phases;
+	char **native; /* labels of each row of native functions */
+	size_t n_natives;
 };
 
 struct rt_prom {
@@ -246,6 +248,85 @@ static int rt_prom_phases(FILE *out, const struct rt_prom *prom)
 	return 0;
 }
 
+/* ---- native functions ---- */
+
+enum rt_prom_native_figure { RT_NATIVE_CALLS, RT_NATIVE_BYTES, RT_NATIVE_RSS, RT_NATIVE_OWN, RT_NATIVE_RELEASED, RT_NATIVE_DURATION, RT_NATIVE_FIGURES };
+
+/* The labels of row `at`; ours to free. NULL: no memory. A row whose labels are cut to those of another one before it, which a sample must not have twice, gets
+ * its number with them. */
+static char *rt_prom_native_labels(const struct rt_prom_proc *proc, size_t at)
+{
+	const struct rt_native_sum_view *row = &proc->summary->natives[at];
+	bool twice = false;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "%s,", proc->labels);
+	rt_label_print(out, "symbol", row->symbol);
+	fputc(',', out);
+	rt_label_print(out, "native", row->kind);
+	fputc(',', out);
+	rt_label_print(out, "library", row->library);
+	fprintf(out, ",phase=\"%s\",op=\"%s\",inner=\"%s\"", row->phase ? row->phase->id : "", row->is_free ? "free" : "alloc", row->inner ? "yes" : "no");
+	if (!fflush(out)) {
+		for (size_t i = 0; i < at && !twice; i++)
+			twice = !strcmp(proc->native[i], text);
+	}
+	if (twice)
+		fprintf(out, ",row=\"%zu\"", at + 1);
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static void rt_prom_native_print(FILE *out, const char *name, const char *labels, const struct rt_native_sum_view *row, enum rt_prom_native_figure figure)
+{
+	const int64_t single[RT_NATIVE_FIGURES] = {
+		[RT_NATIVE_CALLS] = (int64_t)row->calls, [RT_NATIVE_BYTES] = (int64_t)row->bytes, [RT_NATIVE_OWN] = row->own, [RT_NATIVE_RELEASED] = row->released,
+	};
+
+	if (figure == RT_NATIVE_RSS)
+		rt_kinds_print(out, name, labels, row->delta.kind);
+	else if (figure == RT_NATIVE_DURATION)
+		rt_sample_seconds(out, name, labels, "", row->duration_ns);
+	else
+		rt_sample_int(out, name, labels, "", single[figure]);
+}
+
+static void rt_prom_natives(FILE *out, const struct rt_prom *prom)
+{
+	static const struct {
+		const char *name, *help;
+	} family[RT_NATIVE_FIGURES] = {
+		[RT_NATIVE_CALLS] = {"ramtrack_native_calls", "Calls of a native function."},
+		[RT_NATIVE_BYTES] = {"ramtrack_native_bytes", "What calls of a native function asked for, or gave back (op)."},
+		[RT_NATIVE_RSS] = {"ramtrack_native_rss_bytes", "RSS change of the calling threads inside the calls, nested calls included."},
+		[RT_NATIVE_OWN] = {"ramtrack_native_own_rss_bytes", "The same without nested calls."},
+		[RT_NATIVE_RELEASED] = {"ramtrack_native_released_bytes", "RSS released inside the calls."},
+		[RT_NATIVE_DURATION] = {"ramtrack_native_duration_seconds", "Time in the calls."},
+	};
+
+	for (int f = 0; f < RT_NATIVE_FIGURES; f++) {
+		bool any = false;
+
+		for (size_t i = 0; i < prom->n_procs; i++) {
+			const struct rt_prom_proc *proc = &prom->proc[i];
+
+			for (size_t k = 0; k < proc->summary->n_natives; k++) {
+				if (!any)
+					rt_family(out, family[f].name, family[f].help);
+				any = true;
+				rt_prom_native_print(out, family[f].name, proc->native[k], &proc->summary->natives[k], (enum rt_prom_native_figure)f);
+			}
+		}
+	}
+}
+
 /* ---- gathering ---- */
 
 static struct rt_prom_phase *rt_prom_phase_of(struct rt_prom_proc *proc, const struct rt_phase *phase)
@@ -313,6 +394,14 @@ static int rt_prom_gather(struct rt_prom *prom, const struct rt_summary *s)
 			return -ENOMEM;
 		for (size_t k = 0; k < s->procs[i].n_phases; k++)
 			rt_prom_phase_add(rt_prom_phase_of(proc, s->procs[i].phases[k].phase), &s->procs[i].phases[k]);
+		proc->native = calloc(s->procs[i].n_natives + 1, sizeof(*proc->native));
+		if (!proc->native)
+			return -ENOMEM;
+		for (; proc->n_natives < s->procs[i].n_natives; proc->n_natives++) {
+			proc->native[proc->n_natives] = rt_prom_native_labels(proc, proc->n_natives);
+			if (!proc->native[proc->n_natives])
+				return -ENOMEM;
+		}
 	}
 	return 0;
 }
@@ -367,6 +456,8 @@ static void rt_prom_finish(void *output, const struct rt_summary *summary, const
 	rt_prom_run(prom->out, prom, summary, cost);
 	rt_prom_procs(prom->out, prom);
 	prom->error = rt_prom_phases(prom->out, prom);
+	if (!prom->error)
+		rt_prom_natives(prom->out, prom);
 	fputs("# EOF\n", prom->out);
 	if (!prom->error && (fflush(prom->out) || ferror(prom->out)))
 		prom->error = errno ? -errno : -EIO;
@@ -384,6 +475,9 @@ static void rt_prom_close(void *output)
 	for (size_t i = 0; i < prom->n_procs; i++) {
 		free(prom->proc[i].labels);
 		free(prom->proc[i].phase);
+		for (size_t k = 0; k < prom->proc[i].n_natives; k++)
+			free(prom->proc[i].native[k]);
+		free(prom->proc[i].native);
 	}
 	free(prom->proc);
 	free(prom->info);

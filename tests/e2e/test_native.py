@@ -10,7 +10,8 @@ import subprocess
 import harness
 import pytest
 from harness import PAGE, phase, trace, wait_until
-from test_formats import check_perfetto, perfetto_python, read_perfetto  # noqa: F401
+from test_formats import check_metrics, check_perfetto, metric, perfetto_python, promtool, read_metrics, read_perfetto  # noqa: F401
+from test_ledger import read, report
 
 UNIT = 64 * PAGE
 ODD = 5 * UNIT + 48  # a length that is no multiple of a page
@@ -372,3 +373,48 @@ def test_instants_of_a_trace(tool, python, library, perfetto_python):
     told = sorted((one["ts"], one["name"], one["notes"]["bytes"], one["notes"]["rss_delta_bytes"]) for one in read["events"] if one["type"] == "instant")
     assert told == sorted((r["end_ns_max"], r["symbol"], r["bytes"], r["rss_delta_bytes"]) for r in said.of("native")) and told
     check_perfetto(said, read)
+
+
+@pytest.mark.parametrize("what, more", [("shapes", ()), ("hot", (100000,)), ("leaving", ())])
+def test_report_of_a_recording(tool, run_tool, python, library, what, more):
+    """--record: log, summary and NDJSON of the report are the live run's, byte by byte; with a profile that has no native rules the calls stay."""
+    ledger, summary = (os.path.join(tool.directory, name) for name in ("run.ledger", "live.summary"))
+    rules = [*RULES, rule("leaving", checkpoint=True)]
+    with open(summary, "wb") as out:
+        run = Run(tool, python, library(), what, *more, rules=rules, options=["--record", ledger, "--native-alloc"], out=out)
+    records = run.said.of("native")
+    assert records and (what != "hot" or sum(r["calls"] for r in records if r["symbol"] == "hot_alloc") == 100001)
+    assert what != "shapes" or told(run.said, run.said.pid) == SHAPES
+    _, log, text, _ = report(run_tool, tool.directory, ledger)
+    ours = os.path.join(tool.directory, "report.ndjson")
+    assert read(ours) == read(tool.json) and read(log) == read(tool.log) and text.encode() == read(summary)
+    assert b"init_shm" in read(log) or what != "shapes"
+    # By another profile: the same calls with the same sizes, whatever its phases are called.
+    other = harness.write_profile(os.path.join(tool.directory, "other.yaml"), [phase("other_" + name, name, "natives.py") for name in NAMES])
+    again, _, _, _ = report(run_tool, tool.directory, ledger, "-P", other)
+    again = [{**r, "phase": r["phase"] and r["phase"].removeprefix("other_")} for r in again if r["type"] == "native"]
+    assert again == records
+
+
+def test_metrics(tool, python, library, promtool):
+    """--prom: one sample a row of the summary, with its figures; and Prometheus's checker takes the file."""
+    path = os.path.join(tool.directory, "ram.prom")
+    rules = [{**one, "kind": "pinned"} if one["symbol"] in ("my_malloc", "my_free", "outer_alloc", "inner_alloc") else one for one in RULES]
+    said = Run(tool, python, library(), "shapes", rules=rules, options=["--prom", path]).said
+    found = read_metrics(path)
+    check_metrics(said, found)
+    with open(path, "rb") as file:
+        done = subprocess.run([promtool, "check", "metrics"], stdin=file, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stdout and not done.stderr, (done.returncode, done.stdout, done.stderr)
+    entry = said.summary_of(said.pid)
+    for row in entry["native"]:
+        who = {"role": entry["name"], "pid": said.pid, "symbol": row["symbol"], "native": row["kind"], "library": row["library"], "phase": row["phase"] or "",
+               "op": row["op"], "inner": "yes" if row["inner"] else "no"}  # fmt: skip
+        for name, key in (("calls", "calls"), ("bytes", "bytes"), ("own_rss_bytes", "own_bytes"), ("released_bytes", "released_bytes")):
+            assert metric(found, f"ramtrack_native_{name}", **who) == row[key], (name, row)
+        for kind in ("anon", "file", "shmem"):
+            assert metric(found, "ramtrack_native_rss_bytes", kind=kind, **who) == row[f"{kind}_bytes"], row
+    assert len([key for key in found if key[0] == "ramtrack_native_calls"]) == len(entry["native"]) > 5
+    for inner, true in (("no", UNIT), ("yes", 5 * UNIT)):  # outer_alloc asks for one unit, and calls inner_alloc for two and for three
+        wanted = {("native", "pinned"), ("op", "alloc"), ("inner", inner), ("phase", "phase_two")}
+        assert sum(value for (name, labels), value in found.items() if name == "ramtrack_native_bytes" and wanted <= set(labels)) == true

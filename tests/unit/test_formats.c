@@ -347,6 +347,34 @@ static void test_prom_again(void **state)
 	close_output(&o);
 }
 
+/* Two symbols that the label's length cuts to the same text are two samples; a name cannot end its label. */
+static void test_prom_natives(void **state)
+{
+	struct output o = open_output(RT_FORMAT_PROM, 0);
+	char first[300], second[300];
+	struct rt_native_sum_view rows[] = {
+		{.symbol = first, .kind = "pinned", .library = "a", .calls = 3, .bytes = 4096},
+		{.symbol = second, .kind = "pinned", .library = "a", .calls = 5, .bytes = 8192},
+		{.symbol = "f\"} 1\n", .kind = "pinned", .library = "a", .is_free = true, .inner = true, .released = 77},
+	};
+	struct rt_proc_summary proc = {.proc = {.pid = 7, .name = "p"}, .natives = rows, .n_natives = 3};
+	struct rt_summary s = {.procs = &proc, .n_procs = 1};
+	const char *at;
+
+	(void)state;
+	memset(first, 'x', sizeof(first) - 1);
+	first[sizeof(first) - 1] = 0;
+	memcpy(second, first, sizeof(second));
+	second[sizeof(second) - 2] = 'y';
+	end_output(&o, &s);
+	at = strstr(o.data, "\nramtrack_native_calls{");
+	assert_non_null(at);
+	assert_non_null(strstr(at, ",library=\"a\",phase=\"\",op=\"alloc\",inner=\"no\"} 3\n"));
+	assert_non_null(strstr(at, ",library=\"a\",phase=\"\",op=\"alloc\",inner=\"no\",row=\"2\"} 5\n"));
+	assert_non_null(strstr(o.data, "\nramtrack_native_released_bytes{role=\"p\",pid=\"7\",symbol=\"f\\\"} 1\\\\x0a\",native=\"pinned\",library=\"a\",phase=\"\",op=\"free\",inner=\"yes\"} 77\n"));
+	close_output(&o);
+}
+
 /* Nothing was followed: still a file that can be read. */
 static void test_nothing(void **state)
 {
@@ -504,6 +532,7 @@ int main(void)
 		cmocka_unit_test(test_folded_is_bounded),
 		cmocka_unit_test(test_folded_held),
 		cmocka_unit_test(test_prom_again),
+		cmocka_unit_test(test_prom_natives),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_wholefile),

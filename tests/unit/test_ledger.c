@@ -57,20 +57,23 @@ static void test_pack_random(void **state)
 				       [RT_REC_THREAD_EXIT] = sizeof(struct rt_rec_thread), [RT_REC_RENAME] = sizeof(struct rt_rec_rename),
 				       [RT_REC_CODE] = sizeof(struct rt_rec_code), [RT_REC_NODE] = sizeof(struct rt_rec_node), [RT_REC_RUN] = sizeof(struct rt_rec_run),
 				       [RT_REC_SNAP] = sizeof(struct rt_rec_snap), [RT_REC_META] = sizeof(struct rt_rec_meta), [RT_REC_MAP] = sizeof(struct rt_rec_map),
-				       [RT_REC_OPENING] = sizeof(struct rt_rec_opening)};
+				       [RT_REC_OPENING] = sizeof(struct rt_rec_opening), [RT_REC_NATIVE] = sizeof(struct rt_rec_native),
+				       [RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter), [RT_REC_SITE] = sizeof(struct rt_rec_site)};
 	struct rt_pack *out = calloc(1, sizeof(*out)), *in = calloc(1, sizeof(*in));
 	uint64_t seed = 7;
 
 	(void)state;
 	for (int i = 0; i < 200000; i++) {
 		uint8_t record[256] = {0}, packed[RT_PACK_MAX], back[256];
-		uint16_t type = (uint16_t)(1 + i % RT_REC_OPENING);
+		uint16_t type = (uint16_t)(1 + i % RT_REC_SITE);
 		struct rt_unpack from;
 		const uint8_t *tail;
 		size_t tail_len, size;
 		struct rt_hdr h;
 		bool has_tail = false;
 
+		if (type == RT_REC_WATCH || type == RT_REC_ARGS) /* never come to the core */
+			continue;
 		assert_true(type < sizeof(fixed) / sizeof(fixed[0]) && fixed[type]);
 		for (size_t at = 24; at < fixed[type]; at++) {
 			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
@@ -87,6 +90,7 @@ static void test_pack_random(void **state)
 		assert_true(from.end <= packed + sizeof(packed));
 		size = rt_unpack_record(in, &from, packed[0], back, &has_tail);
 		assert_int_equal(size, h.size);
+		assert_true(size <= RT_PACK_FIXED_MAX);
 		assert_int_equal(has_tail, rt_pack_has_tail(type));
 		assert_ptr_equal(from.at, from.end);
 		assert_memory_equal(back, record, size);
@@ -100,6 +104,7 @@ static void test_pack_refuses(void **state)
 {
 	struct rt_rec_node node = {.h = {.type = RT_REC_NODE, .size = sizeof(node)}};
 	struct rt_rec_meta meta = {.h = {.type = RT_REC_META, .size = sizeof(meta)}, .len = 1};
+	struct rt_rec_site site = {.h = {.type = RT_REC_SITE, .size = sizeof(site)}, .len = 1};
 	const uint8_t *tail;
 	size_t len;
 
@@ -109,9 +114,14 @@ static void test_pack_refuses(void **state)
 	node.h.pad = 1;
 	assert_false(rt_pack_fits((uint8_t *)&node, sizeof(node), &tail, &len));
 	node.h.pad = 0;
-	node.h.type = 15;
-	assert_false(rt_pack_fits((uint8_t *)&node, sizeof(node), &tail, &len));
+	for (node.h.type = RT_REC_OPENING + 1; node.h.type < 300; node.h.type++) {
+		if (node.h.type < RT_REC_NATIVE || node.h.type > RT_REC_SITE)
+			assert_false(rt_pack_fits((uint8_t *)&node, sizeof(node), &tail, &len));
+	}
 	assert_false(rt_pack_fits((uint8_t *)&meta, sizeof(meta), &tail, &len)); /* its text is not there */
+	assert_false(rt_pack_fits((uint8_t *)&site, sizeof(site), &tail, &len));
+	site.len = 0;
+	assert_true(rt_pack_fits((uint8_t *)&site, sizeof(site), &tail, &len));
 }
 
 /* ---- the same again ---- */
