@@ -92,11 +92,14 @@ def test_every_shape_with_static_probes(tool, _fetched, name, mode):
     one = next(row for row in ROWS if row.name == name)
     said = check_shapes(tool, one, fetch(name, _fetched), mode, ["--python-entry", "usdt"])
     for function in test_shapes.FUNCTIONS:
-        exact = {record["exact"] for record in said.of("phase", pid=said.pid, phase=function)}
+        records = said.of("phase", pid=said.pid, phase=function)
+        exact = {record["exact"] for record in records}
         if function in ("managed", "generating", "awaited"):  # generators and a coroutine
             assert exact == {False}, function
         elif not (function == "plain" and mode == "attach"):  # under way when the probes came
-            assert exact == {True}, function
+            # A look may come between the frame and its probe (the thread is preempted at the breakpoint): then the begin has bounds.
+            late = [record for record in records if not record["exact"] and record["start_ns_min"] < record["start_ns"]]
+            assert True in exact and len(late) <= 1 and (exact == {True} or late), function
 
 
 def test_200_stacks(tool, row):
