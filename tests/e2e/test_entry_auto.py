@@ -176,7 +176,9 @@ def test_watchpoints_and_static_probes_together(tool, _fetched):
     said, counts = run(tool, interpreter, "entries.py", ["100"], phases, ["--python-entry", "auto"])
     told = collections.Counter((record["phase"], record["exact"]) for record in said.of("phase"))
     counts = counts["counts"]
-    assert told["method", True] + told["method", False] == counts["method"] and told["method", False] <= 3, (counts, told, said.errors)
-    assert told["looked_into", True] + told["looked_into", False] <= counts["looked_into"], (counts, told)
     rows = {row["method"]: row for row in said.summary["entries"]}
-    assert rows["watch"]["hits"] >= 2 * 500 and rows["usdt"]["hits"] > 0, rows
+    missed = counts["method"] - told["method", True] - told["method", False]
+    assert missed == 0 or (missed > 0 and rows["watch"]["detached"]), (counts, told, said.errors)  # on a slow machine it may cost more than its share
+    assert told["method", False] <= 3 + 2 * rows["watch"]["detached"], (counts, told, said.errors)
+    assert told["looked_into", True] + told["looked_into", False] <= counts["looked_into"], (counts, told)
+    assert rows["watch"]["hits"] >= 2 * (told["method", True] - 1) and rows["usdt"]["hits"] > 0, rows
