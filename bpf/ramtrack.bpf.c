@@ -471,7 +471,7 @@ static long rt_snapshot_one(u32 slot, u64 *final)
 	if (!r)
 		return 0;
 	rt_header(&r->h, RT_REC_SNAP, sizeof(*r), bpf_ktime_get_ns(), s->image, s->pid);
-	/* The end of a process that came when only the changes were still attached to: it is shown as it was before its teardown. */
+	/* A process in the middle of its teardown: it is shown as it was before. Its end takes the same figures. */
 #pragma unroll
 	for (int k = 0; k < RT_KINDS; k++) {
 		r->pages[k] = s->exit_seen ? s->exit_pages[k] : s->sum[k];

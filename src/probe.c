@@ -455,11 +455,17 @@ int rt_probe_open(const struct rt_probe_config *config, rt_record_fn on_record, 
 	return RT_OK;
 }
 
-static void detach(struct rt_probe *p)
+/* All links but those of births, execs and ends, or (`all`) those too. */
+static void detach(struct rt_probe *p, bool all)
 {
 	struct rt_skel *s = p->skel;
 #define MEMBER(name) &s->links.name,
 	struct bpf_link **links[] = {RT_SKEL_PROGS(MEMBER)};
+#undef MEMBER
+	const struct bpf_program *life[] = {s->progs.process_fork, s->progs.process_fork_again, s->progs.process_exec, s->progs.process_exec_again,
+					    s->progs.process_exit, s->progs.process_exit_again, s->progs.task_renamed, s->progs.task_renamed_again};
+#define MEMBER(name) s->progs.name,
+	const struct bpf_program *progs[] = {RT_SKEL_PROGS(MEMBER)};
 #undef MEMBER
 
 	for (int i = 0; p->samples && i < p->cpus; i++)
@@ -467,6 +473,12 @@ static void detach(struct rt_probe *p)
 	free(p->samples);
 	p->samples = NULL;
 	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
+		bool keep = false;
+
+		for (size_t k = 0; !all && k < sizeof(life) / sizeof(*life); k++)
+			keep |= life[k] && life[k] == progs[i];
+		if (keep)
+			continue;
 		bpf_link__destroy(*links[i]);
 		*links[i] = NULL;
 	}
@@ -477,7 +489,7 @@ void rt_probe_close(struct rt_probe *p)
 	if (!p)
 		return;
 	if (p->skel) {
-		detach(p);
+		detach(p, true);
 		ring_buffer__free(p->ring);
 		rt_skel_destroy(p->skel);
 	}
@@ -793,9 +805,12 @@ void rt_probe_finish(struct rt_probe *p)
 	if (p->split)
 		iterate(p->skel->progs.compare_tasks, "comparing the tasks' counters");
 	rt_probe_cost(p, &p->final_cost);
-	detach(p);
+	/* What a thread holds is sent while ends are still told: one that ends takes what it holds with it, and its last changes are found there without their events. */
+	detach(p, false);
 	usleep(20000); /* a program that was running when its link went has ended */
 	iterate(p->skel->progs.flush_tasks, "collecting what threads still hold");
+	detach(p, true);
+	usleep(20000);
 	snapshot(p, 1);
 	rt_probe_consume(p);
 }
