@@ -217,7 +217,7 @@ static const char *site_label(const struct rt_native_rule *rule, enum rt_lang la
 
 static uint32_t site_flags(const struct rt_native_rule *rule, const struct rt_native_site *site)
 {
-	bool mapped = !rule->bytes.arg[0].number || site->flags & (RT_SITE_NO_ARGS | RT_SITE_FALLBACK);
+	bool mapped = !rule->bytes.none && (!rule->bytes.arg[0].number || site->flags & (RT_SITE_NO_ARGS | RT_SITE_FALLBACK));
 	size_t len = strlen(site->name);
 	uint32_t flags = 0;
 

@@ -56,6 +56,7 @@ struct rt_native_arg {
 /* Where a native function's size stands. arg[0].number 0: `mapped`, what the thread maps inside the call (a free: unmaps), nowhere in the arguments. One argument: its value
  * in bytes; two: their product (calloc), which may overflow. */
 struct rt_native_bytes {
+	bool none; /* it has no size: neither arguments nor what is mapped are asked */
 	struct rt_native_arg arg[2];
 };
 

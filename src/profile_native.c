@@ -121,7 +121,7 @@ static bool rt_native_arg(const char **text, struct rt_native_arg *arg)
 	return true;
 }
 
-/* Where a native function's size stands: `mapped`, `arg2`, `arg2:32`, `arg1*arg2`. */
+/* Where a native function's size stands: `mapped`, `none`, `arg2`, `arg2:32`, `arg1*arg2`. */
 static int rt_read_bytes(struct rt_reader *r, const struct rt_key *key, void *object)
 {
 	struct rt_native_bytes bytes = { 0 };
@@ -132,14 +132,15 @@ static int rt_read_bytes(struct rt_reader *r, const struct rt_key *key, void *ob
 		return -EINVAL;
 	if (!strcmp(text, "mapped"))
 		return 0;
-	good = rt_native_arg(&s, &bytes.arg[0]);
-	if (good && *s == '*') {
+	bytes.none = !strcmp(text, "none");
+	good = bytes.none || rt_native_arg(&s, &bytes.arg[0]);
+	if (good && !bytes.none && *s == '*') {
 		s++;
 		good = rt_native_arg(&s, &bytes.arg[1]);
 	}
-	if (!good || *s)
+	if (!good || (*s && !bytes.none))
 		return rt_refuse(r, rt_line(r),
-				 "`%s` is `mapped`, an argument in a register (arg1 to arg%d; arg1:32 for one of 32 bits), or two of them (arg1*arg2)",
+				 "`%s` is `mapped`, `none`, an argument in a register (arg1 to arg%d; arg1:32 for one of 32 bits), or two of them (arg1*arg2)",
 				 key->name, RT_NATIVE_REGISTERS);
 	*(struct rt_native_bytes *)rt_key_field(key, object) = bytes;
 	return 0;

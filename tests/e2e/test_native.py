@@ -161,6 +161,17 @@ def test_sizes_phases_and_pages(tool, python, library, flags):
             assert row[key] == sum(one[key] for one in mine), (key, row)
 
 
+def test_a_function_without_a_size(tool, python, library):
+    """`bytes: none`: its calls and pages as ever, no size, and no hook at the locks of address spaces, which `mapped` needs."""
+    rules = [rule("init_shm", kind="shm", bytes="none"), rule("mapping", bytes="none")]
+    expected = [(symbol, phase, 0, pages, own) for symbol, phase, _, pages, own in SHAPES if symbol in ("init_shm", "mapping")]
+    said = Run(tool, python, library(), "shapes", rules=rules).said
+    assert told(said, said.pid) == expected
+    assert all(r["mapped_bytes"] == r["unmapped_bytes"] == 0 for r in calls_of(said))
+    ran = {one["name"]: one["runs"] for one in said.summary["self"]["programs"]}
+    assert ran["native_call"] >= len(expected) and not ran.get("native_lock") and not ran.get("native_unlock"), ran
+
+
 def symbols_of(path):
     return subprocess.run(["nm", path], stdout=subprocess.PIPE, text=True, check=True).stdout
 

@@ -270,16 +270,17 @@ static void test_native(void **state)
 		{ PHASE "native:\n- size: b\n", ":6: unknown key `size` in a native entry: it may be symbol, library, "
 						"kind, bytes, op, label, checkpoint, hot or fallback" },
 		{ PHASE "native:\n- kind: a b\n", ":6: `kind: a b`: only" },
-		{ PHASE "native:\n- bytes: arg0\n", ":6: `bytes` is `mapped`, an argument" },
-		{ PHASE "native:\n- bytes: arg\n", ":6: `bytes` is `mapped`, an argument" },
-		{ PHASE "native:\n- bytes: arg1x\n", ":6: `bytes` is `mapped`, an argument" },
-		{ PHASE "native:\n- bytes: arg1.5\n", ":6: `bytes` is `mapped`, an argument" },
-		{ PHASE "native:\n- bytes: arg7\n", ":6: `bytes` is `mapped`, an argument in a register (arg1 to arg6;" },
+		{ PHASE "native:\n- bytes: arg0\n", ":6: `bytes` is `mapped`, `none`, an argument" },
+		{ PHASE "native:\n- bytes: arg\n", ":6: `bytes` is `mapped`, `none`, an argument" },
+		{ PHASE "native:\n- bytes: arg1x\n", ":6: `bytes` is `mapped`, `none`, an argument" },
+		{ PHASE "native:\n- bytes: arg1.5\n", ":6: `bytes` is `mapped`, `none`, an argument" },
+		{ PHASE "native:\n- bytes: arg7\n", ":6: `bytes` is `mapped`, `none`, an argument in a register (arg1 to arg6;" },
 		{ PHASE "native:\n- bytes: arg12\n", ":6: `bytes` is `mapped`" },
 		{ PHASE "native:\n- bytes: arg1*\n", ":6: `bytes` is `mapped`" },
 		{ PHASE "native:\n- bytes: arg1*arg2*arg3\n", ":6: `bytes` is `mapped`" },
 		{ PHASE "native:\n- bytes: arg1:16\n", ":6: `bytes` is `mapped`" },
 		{ PHASE "native:\n- bytes: arg1:320\n", ":6: `bytes` is `mapped`" },
+		{ PHASE "native:\n- bytes: none*arg1\n", ":6: `bytes` is `mapped`" },
 		{ PHASE "native:\n- bytes: [arg1]\n", ":6: `bytes` is a text, not a list" },
 		{ PHASE "native:\n- symbol: [a, '*ab*']\n", ":6: `symbol: *ab*` means nearly everything: give it at least 3" },
 		{ PHASE "native:\n- symbol: []\n", ":6: `symbol` is an empty list" },
@@ -321,11 +322,15 @@ static void test_native_keys(void **state)
 						 "  kind: heap\n"
 						 "  bytes: mapped\n"
 						 "  op: alloc\n"
-						 "  fallback: one\n");
+						 "  fallback: one\n"
+						 "- symbol: shm_open\n"
+						 "  library: c.so\n"
+						 "  kind: shm\n"
+						 "  bytes: none\n");
 	const struct rt_native_rule *rule = profile->natives;
 
 	(void)state;
-	assert_int_equal(profile->n_natives, 3);
+	assert_int_equal(profile->n_natives, 4);
 	assert_int_equal(rule[0].n_symbols, 2);
 	assert_string_equal(rule[0].symbols[1], "_Zxyz");
 	assert_int_equal(rule[0].n_libraries, 2);
@@ -344,6 +349,9 @@ static void test_native_keys(void **state)
 	assert_string_equal(rule[2].label.text[RT_LANG_EN], "new");
 	assert_int_equal(rule[2].bytes.arg[0].number, 0);
 	assert_string_equal(rule[2].fallbacks[0], "one");
+	assert_false(rule[2].bytes.none);
+	assert_true(rule[3].bytes.none);
+	assert_int_equal(rule[3].bytes.arg[0].number, 0);
 	rt_profile_free(profile);
 }
 
