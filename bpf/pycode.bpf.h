@@ -385,7 +385,8 @@ __noinline u32 rt_node_get(u32 image, u32 tid, u32 parent, u32 code, u32 instr)
 {
 	/* Nodes of one call lie together: a function that runs on stays in the processor's caches. */
 	u32 set = (((u32)(rt_mix((u64)parent << 32, code) >> 15) & ~(RT_NODE_GROUP - 1)) | ((instr >> 1) & (RT_NODE_GROUP - 1))) & (RT_NODE_SETS - 1);
-	struct rt_node_set *ns = bpf_map_lookup_elem(&node_cache, &set);
+	u32 key = bpf_get_smp_processor_id() * RT_NODE_SETS + set;
+	struct rt_node_set *ns = bpf_map_lookup_elem(&node_cache, &key);
 	struct rt_node_entry *e;
 	u32 id, victim = 4, old;
 

@@ -403,7 +403,7 @@ struct rt_node_set {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RT_NODE_SETS);
+	__uint(max_entries, RT_NODE_SETS); /* times the CPUs */
 	__type(key, u32);
 	__type(value, struct rt_node_set);
 } node_cache SEC(".maps");

@@ -14,7 +14,7 @@
 #define RT_MAX_BINS 1024	  /* known executables */
 #define RT_MAX_NAMES 4096	  /* (function, file) names of a profile */
 #define RT_MAX_MAPS 16384	  /* mapped files told apart */
-#define RT_NODE_SETS (1u << 16)	  /* node cache: sets of four, 16 bytes each: 4 MiB */
+#define RT_NODE_SETS (1u << 9)	  /* node cache of a CPU: sets of four, 16 bytes each: 32 KiB, what stays in the processor's own caches */
 #define RT_CODE_SETS (1u << 15)	  /* code cache: sets of four, 32 bytes each: 4 MiB */
 #define RT_POOL_SHADOWS 512	  /* where task storage is too small for shadows: threads that run Python; 32 MiB */
 #define RT_OLD_THREADS 16384	  /* before 5.17: threads followed at a time */

@@ -281,6 +281,7 @@ static int load(struct rt_probe *p)
 	}
 	bpf_map__set_max_entries(skel->maps.parts, RT_MAX_SPACES * cpus);
 	bpf_map__set_max_entries(skel->maps.cpu_offset, cpus);
+	bpf_map__set_max_entries(skel->maps.node_cache, RT_NODE_SETS * cpus);
 	bpf_map__set_max_entries(skel->maps.code_scratch, bpf_map__max_entries(skel->maps.code_scratch) * cpus);
 	skel->rodata->cfg.mm_source = p->source;
 	skel->rodata->cfg.split = p->split;
