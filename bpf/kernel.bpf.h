@@ -15,6 +15,7 @@ typedef _Bool bool;
 #endif
 
 typedef unsigned char u8;
+typedef short s16;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef int s32;

@@ -226,7 +226,7 @@ static __always_inline int rt_on_switch(struct task_struct *prev)
 	if (!s || s->mm != (u64)rt_of(prev, mm))
 		return 0;
 	/* Also of changes whose events were missed: their pages are this thread's, and what it leaves on this CPU may wait there for long. */
-	rt_poll(t, s, RT_PROG_SWITCH, cfg.mm_source == RT_MM_RSS_STAT ? RT_TAKE_ONE : RT_TAKE_SEVERAL);
+	rt_poll(t, s, RT_PROG_SWITCH, cfg.mm_source == RT_MM_RSS_STAT ? RT_TAKE_LEFT : RT_TAKE_SEVERAL);
 	/* However young: the process may sleep now for longer than user space waits with what came after it. */
 	if (s->remote_since)
 		rt_remote_flush(s, ~0ull);

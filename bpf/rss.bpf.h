@@ -139,6 +139,116 @@ static RT_APART int rt_rss_note(struct rt_space *s, u32 kind, s64 v, struct rt_d
 #define RT_TAKE_EVENT 1	 /* exactly one was: if it is not on this CPU, it is on another one */
 #define RT_TAKE_SEVERAL 2 /* any number: after a fold of its own, the part may have moved again */
 #define RT_TAKE_ALL 3	 /* whatever there is, on all CPUs */
+#define RT_TAKE_LEFT 4	 /* what a missed event left in this CPU's part, or none */
+
+struct rt_folds {
+	u64 counters;
+	s64 parts; /* of the others that folded: what had been seen of their parts before */
+	s64 folds; /* and one change more of the usual size of each */
+	u32 base;
+	u32 kind;
+	u32 cpu; /* ours */
+	u32 n;
+};
+
+/* A CPU whose fold nobody has taken: its part is zero, and was not when it was last seen. */
+static long rt_folds_cpu(u32 cpu, struct rt_folds *f)
+{
+	u32 key = f->base + cpu, kind = f->kind;
+	struct rt_parts *p = bpf_map_lookup_elem(&parts, &key);
+	u64 *offset = bpf_map_lookup_elem(&cpu_offset, &cpu);
+	s32 part;
+	s64 last;
+
+	if (cpu == f->cpu || !p || !offset || !*offset || kind >= RT_KINDS)
+		return 0;
+	last = READ_ONCE(p->last[rt_slot_of(kind)]);
+	if (!last || bpf_probe_read_kernel(&part, sizeof(part), (void *)(f->counters + *offset)) || part)
+		return 0;
+	f->parts += last;
+	f->folds += last + p->usual[rt_slot_of(kind)];
+	f->n++;
+	return 0;
+}
+
+/* Would the kernel have folded this? */
+static __always_inline bool rt_is_fold(s64 pages)
+{
+	return pages >= (s64)cfg.batch || pages <= -(s64)cfg.batch;
+}
+
+/* Can `count` have moved by `more` in two steps, this CPU's and others'? */
+static __always_inline bool rt_are_folds(s64 own, s64 more)
+{
+	return rt_is_fold(own) && rt_is_fold(more - own);
+}
+
+/* Does the running thread serve a fault of user space? Those gain pages: one may be lost, when a file's page is copied. */
+static __always_inline bool rt_in_fault(void)
+{
+#ifdef RT_OLD_KERNEL
+	return false;
+#else
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return !(task->flags & PF_KTHREAD) && (s64)((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax == -1; /* else the number of a system call */
+#endif
+}
+
+static __always_inline s64 rt_share(s64 pages, u32 n)
+{
+	u64 share = (u64)(pages < 0 ? -pages : pages) / n;
+
+	return pages < 0 ? -(s64)share : (s64)share;
+}
+
+/* `count` moved by `more` since it was last taken, and our part, of which `last` had been seen, is zero: how much of `more` did this CPU fold? All of it, unless
+ * another one has folded meanwhile, whose event is still to come. Each folded what had been seen of its part and one change more. Only the sum of these changes is
+ * known, but changes come in streams of the same size: ours is taken to be as large as the last one here, else the others' as large as their last ones, else all as
+ * large as one another. */
+static __noinline s64 rt_fold_own(u64 what, u64 counters, s64 last, s64 usual, s64 more)
+{
+	u32 kind = (what >> 32) & 0xff;
+	struct rt_folds f = {.counters = counters, .kind = kind, .base = (u32)what * cfg.cpus, .cpu = bpf_get_smp_processor_id()};
+	s64 change = more - last, own = last + usual;
+
+	if (change == usual)
+		return more;
+	rt_loop(cfg.cpus, cfg.cpus, rt_folds_cpu, &f);
+	if (!f.n && change <= (s64)cfg.change_max && change >= (rt_in_fault() ? -1 : -(s64)cfg.change_max))
+		return more;
+	/* Own may be nothing: the part fell to zero without a fold. */
+	if (own ? !rt_are_folds(own, more) : !rt_is_fold(more)) {
+		own = more - f.folds;
+		if (!f.n || !rt_are_folds(own, more))
+			own = last + rt_share(change - f.parts, (f.n ? f.n : 1) + 1);
+		if (!rt_are_folds(own, more))
+			return more;
+	}
+	rt_count(RT_C_RSS_MET);
+	return own;
+}
+
+/* Our part is zero: takes what this CPU folded into `count`. */
+static RT_APART s64 rt_fold_take(struct rt_space *s, u64 what, u64 counters, s64 last, s64 usual)
+{
+	u32 kind = (what >> 32) & 0xff;
+
+	for (int i = 0; i < 4; i++) {
+		s64 seen = READ_ONCE(s->acc[rt_slot_of(kind)]), count, own;
+		u64 unused;
+
+		/* As it is now, not as it was when the event began: another CPU may have taken what is younger since. */
+		if (rt_mm_counter_read((struct mm_struct *)s->mm, kind, &count, &unused) || count == seen)
+			return 0;
+		if (!last && !rt_is_fold(count - seen))
+			return 0;
+		own = rt_fold_own(what, counters, last, usual, count - seen);
+		if (rt_swapped(&s->acc[rt_slot_of(kind)], seen, seen + own))
+			return own;
+	}
+	return 0; /* others fold all the time; the next event here takes it */
+}
 
 /* Per-CPU counters: how many pages of a kind moved on this CPU and in `count`. A function of its own: what it needs of the stack is not there any more when the
  * thread is looked at. */
@@ -149,7 +259,7 @@ static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 p
 	struct rt_cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 	u32 how = what >> 40;
 	s32 part = 0;
-	s64 v;
+	s64 v, last, folded = 0;
 
 	if (!p || !cpu || kind >= RT_KINDS)
 		return 0;
@@ -161,21 +271,29 @@ static __noinline s64 rt_rss_take(struct rt_space *s, u64 what, s64 count, u64 p
 	}
 	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(percpu + cpu->offset)))
 		return 0;
-	v = (s64)part - p->last[rt_slot_of(kind)];
+	last = p->last[rt_slot_of(kind)];
+	v = (s64)part - last;
+	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. First `count`, then the part: as
+	 * long as that is not taken, others see that there is a fold. */
+	if (part == 0 && how != RT_TAKE_ALL && (v || how != RT_TAKE_LEFT))
+		folded = rt_fold_take(s, what, percpu, last, p->usual[rt_slot_of(kind)]);
 	if (v)
 		v = (s64)part - rt_exchange(&p->last[rt_slot_of(kind)], (s64)part);
 	/* Nothing here: the thread has come to another CPU since it changed the counter. What it left there is a part, or a fold of it and a part of zero: both are
 	 * taken, or the fold's pages would be this thread's and what the part lost the next one's. */
-	if (v == 0 && how == RT_TAKE_EVENT) {
+	if (v == 0 && folded == 0 && how == RT_TAKE_EVENT) {
 		rt_count(RT_C_RSS_ZERO);
 		v = rt_rescan(slot, percpu, kind);
-		part = 0;
+		how = RT_TAKE_ALL;
 	} else if (how == RT_TAKE_ALL) {
 		v += rt_rescan(slot, percpu, kind);
 	}
-	/* Our own fold leaves a part of zero. If `count` moved and our part is not zero, another CPU folded and its own event takes it. */
-	if ((part == 0 || how == RT_TAKE_ALL || (how == RT_TAKE_SEVERAL && v)) && count != s->acc[rt_slot_of(kind)])
+	v += folded;
+	if ((how == RT_TAKE_ALL || (how == RT_TAKE_SEVERAL && v && part)) && !rt_mm_counter_read((struct mm_struct *)s->mm, kind, &count, &percpu) &&
+	    count != s->acc[rt_slot_of(kind)])
 		v += count - rt_exchange(&s->acc[rt_slot_of(kind)], count);
+	if (v && v != p->usual[rt_slot_of(kind)])
+		p->usual[rt_slot_of(kind)] = v == (s16)v ? v : 0;
 	return v;
 }
 

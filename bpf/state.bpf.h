@@ -131,6 +131,7 @@ struct {
 /* The per-CPU parts of an address space's counters as they were at the last event: [slot * cpus + cpu]. */
 struct rt_parts {
 	s64 last[RT_KIND_SLOTS];
+	s16 usual[RT_KIND_SLOTS]; /* how many pages the last change on this CPU was of; 0: none, or more than fits */
 };
 
 struct {

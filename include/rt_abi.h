@@ -374,6 +374,7 @@ enum rt_site_kind {
 enum rt_counter {
 	RT_C_RSS_EVENTS,	/* RSS changes of followed address spaces */
 	RT_C_RSS_ZERO,		/* of them: the change was not visible on this CPU, counters rescanned */
+	RT_C_RSS_MET,		/* of them: another CPU's fold lay together with this one's */
 	RT_C_LOOKS,		/* stacks looked at */
 	RT_C_LOOK_FRAMES,	/* frames walked in (not: checked) */
 	RT_C_LOST_RUN,		/* ring buffer full: a run's charges lost */

@@ -43,7 +43,10 @@ struct rt_config {
 	__rt_u32 mappings;	   /* tell pages apart by mapping */
 	__rt_u32 preempted;	   /* programs of tracepoints can be preempted, unless they switch that off */
 	__rt_u32 every_move;	   /* every look that finds another stack begins a run, so that phases can be found that the profile does not name */
+	__rt_u32 batch;		   /* pages: a CPU's part of this size is folded (percpu_counter_batch, lib/percpu_counter.c) */
+	__rt_u32 pad;
 	__rt_u64 flush_age_ns;	   /* a run older than this is sent at its thread's next event */
+	__rt_u64 change_max;	   /* pages: the kernel counts no more in one step, what one page table holds */
 };
 
 /* What a name of the profile means to the kernel side, the value in the map `names`. */

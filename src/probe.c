@@ -235,6 +235,14 @@ static bool loads_usdt(const struct rt_probe *p)
 	return p->config.usdt && !(p->config.usdt_may_lack && p->calls_refused);
 }
 
+/* compute_batch_value, lib/percpu_counter.c. CPUs that come or go later make it wrong, which matters only where two CPUs' folds meet. */
+static uint32_t fold_batch(void)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return online > 16 ? (uint32_t)online * 2 : 32;
+}
+
 static int load(struct rt_probe *p)
 {
 	struct rt_skel *skel = rt_skel_open(p->old);
@@ -246,6 +254,8 @@ static int load(struct rt_probe *p)
 		return -errno;
 	p->skel = skel;
 	skel->rodata->cfg.cpus = cpus;
+	skel->rodata->cfg.batch = fold_batch();
+	skel->rodata->cfg.change_max = (uint64_t)sysconf(_SC_PAGESIZE) / sizeof(uint64_t);
 	skel->rodata->cfg.follow = p->config.follow;
 	skel->rodata->cfg.want_line_tables = p->config.want_line_tables;
 	skel->rodata->cfg.every_move = p->config.every_move;

@@ -74,7 +74,8 @@ const char *rt_report_reason(enum rt_not_hit why, enum rt_lang lang)
 const char *rt_report_counter(enum rt_counter counter)
 {
 	static const char *const names[RT_COUNTERS] = {
-		[RT_C_RSS_EVENTS] = "rss_events", [RT_C_RSS_ZERO] = "rss_rescanned", [RT_C_LOOKS] = "looks",
+		[RT_C_RSS_EVENTS] = "rss_events", [RT_C_RSS_ZERO] = "rss_rescanned",
+		[RT_C_RSS_MET] = "rss_folds_met", [RT_C_LOOKS] = "looks",
 		[RT_C_LOOK_FRAMES] = "look_frames", [RT_C_LOST_RUN] = "lost_run", [RT_C_LOST_NODE] = "lost_node",
 		[RT_C_LOST_CODE] = "lost_code", [RT_C_LOST_LIFE] = "lost_life",
 		[RT_C_STACK_UNREADABLE] = "stack_unreadable", [RT_C_STACK_DEEP] = "stack_deep",

@@ -76,6 +76,7 @@ def check_shapes(tool, one, interpreter, mode, options=()):
         # The end of a with statement runs at its head once more, which may or may not be seen.
         if name != "stmt_with":
             assert len(said.of("phase", pid=said.pid, phase=name)) == len(calls_of(said.truth, name)), name
+    test_shapes.check_helpers(said)
     test_shapes.check_reuse(said)
     test_shapes.check_sums(said)
     return said
