@@ -12,6 +12,8 @@ struct rt_html_proc {
 	uint64_t start_ns; /* with the pid: which process */
 	struct rt_rssline line;
 	int64_t peak; /* as told last */
+	int64_t pinned; /* shared memory that native functions of kind `pinned` gained less what they gave back, in this image */
+	uint64_t image_ns; /* begin of the image: its exec, or 0 */
 	uint64_t spans_left_out;
 	bool last_moment_lost; /* no memory for points */
 };
@@ -66,7 +68,7 @@ uint32_t rt_html_path(struct rt_html *html, const struct rt_phase *const *path, 
 /* The process of this view, 0: there is none. */
 uint32_t rt_html_find(const struct rt_html *html, uint32_t pid, uint64_t start_ns);
 
-/* Adds a moment to the timeline of a process. */
+/* Adds a moment to the timeline of a process: its RSS, and what of it is pinned. */
 void rt_html_moment(struct rt_html *html, struct rt_html_proc *proc, const struct rt_proc_view *view, uint64_t ts_ns);
 
 /* Writes the page. Returns 0 or -errno. */
