@@ -142,7 +142,7 @@ static void rt_html_on_native(void *ctx, const struct rt_proc_view *view, const 
 
 /* ---- phases ---- */
 
-static uint32_t rt_html_phase(struct rt_html *html, const struct rt_phase *phase)
+uint32_t rt_html_phase(struct rt_html *html, const struct rt_phase *phase)
 {
 	for (size_t i = 1; i < html->n_phases; i++) {
 		if (html->phase[i] == phase)

@@ -24,6 +24,7 @@ struct rt_page {
 	int64_t page_size;
 	uint64_t t0;
 	uint32_t *proc_to; /* of html->proc: index on the page */
+	int error;
 };
 
 static int64_t rt_since(const struct rt_page *p, uint64_t ts_ns)
@@ -367,6 +368,7 @@ static void rt_page_first(struct rt_page *p, const struct rt_self_cost *cost)
 		rt_page_proc(p, &p->summary->procs[i]);
 	rt_pagejson_end(&p->json, ']');
 	rt_page_spans(p);
+	p->error = rt_html_natives(p->html, p->summary, &p->json);
 	rt_page_phases(p); /* after all that may name a phase */
 	rt_pagejson_end(&p->json, '}');
 }
@@ -511,5 +513,5 @@ int rt_html_write(struct rt_html *html, const struct rt_summary *summary, const 
 	free(p.proc_to);
 	if (fflush(html->out) || ferror(html->out))
 		return errno ? -errno : -EIO;
-	return 0;
+	return p.error;
 }
