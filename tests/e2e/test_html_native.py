@@ -48,6 +48,7 @@ def natives(tool_path, compile_native):
         tool = harness.Tool(tool_path, directory)
         page = os.path.join(directory, "page.html")
         rules = [{**one, "kind": "cache"} if one["symbol"] in ("outer_alloc", "inner_alloc") else one for one in RULES]
+        rules = [{**one, "bytes": "arg3"} if one["symbol"] == "my_free" else one for one in rules]  # by how many addresses it was told: not what it releases
         run = test_native.Run(tool, harness.Interpreter("/usr/bin/python3"), test_native.builder(compile_native), "both", rules=rules, options=["--lang", "en", "--html", page])
         yield page, run.said
 
@@ -64,7 +65,7 @@ def added_up(said, pids):
 
 
 def near(text, size):
-    return text != "" and mib(text) == pytest.approx(size / 2**20, abs=0.0101)
+    return text != "" and mib(text) == pytest.approx(size / 2**20, abs=0.0101 if "<" in text else 0.00501)
 
 
 def check_rows(page, said, pids, labels):
@@ -286,9 +287,9 @@ def test_roles_contrast_and_width(pinned):
             page.wait(f"getComputedStyle(document.documentElement).colorScheme === '{'dark' if dark else 'light'}'")
             ratio, where = page.js(LUMINANCE)
             assert ratio >= 4.5, where
-    for width in (1900, 700, 400):
+    for width in (1900, 700):
         with opened(path, width=width) as page:
-            assert page.js("document.documentElement.scrollWidth") <= width or width < 700
+            assert page.js("document.documentElement.scrollWidth") <= width
             assert page.js("[...document.querySelectorAll('.card')].every(c => c.getBoundingClientRect().right <= innerWidth)")
 
 

@@ -613,13 +613,75 @@ static void test_page_bounds(void **state)
 	free(text);
 }
 
+/* Rows of native functions: the summary's figures; of more than there is room for the largest, the rest counted. What a call asked for may be any number. */
+static void test_page_natives(void **state)
+{
+	enum { PROCS = 80, ROWS = 500 };
+	static struct rt_native_sum_view rows[PROCS][ROWS];
+	static struct rt_proc_summary procs[PROCS];
+	struct rt_phase phase = {.id = (char *)"p", .label = {{(char *)"p", (char *)"p"}}};
+	struct rt_summary summary = {.procs = procs, .n_procs = PROCS};
+	char *text = NULL;
+	size_t len = 0, n, small = 0;
+	struct rt_format_config config = {.out = open_memstream(&text, &len), .lang = RT_LANG_ZH};
+	const struct rt_format *format = rt_format_get(RT_FORMAT_HTML);
+	void *page = format->open(&config);
+	json_t *data, *natives, *texts;
+
+	(void)state;
+	for (int i = 0; i < PROCS; i++) {
+		procs[i] = (struct rt_proc_summary){.proc = {.pid = 1 + (uint32_t)i, .name = "x", .comm = "", .exe = "", .cmdline = "", .start_ns = 5}, .natives = rows[i], .n_natives = ROWS};
+		for (int k = 0; k < ROWS; k++) {
+			rows[i][k] = (struct rt_native_sum_view){.symbol = k % 2 ? "alloc" : "free", .library = "l.so", .kind = "pinned", .is_free = !(k % 2), .inner = k % 5 == 0, .phase = k % 3 ? &phase : NULL,
+								 .calls = 1 + (uint64_t)k, .bytes = k % 4 ? 8192 : 100, .duration_ns = 7, .delta = {-4096, {[RT_SHMEM] = -4096}}, .own = 4096, .gained = 4096};
+			small += !(k % 4); /* weighs 4096, by its gain */
+		}
+	}
+	rows[PROCS - 1][1].bytes = UINT64_MAX;
+	rows[PROCS - 1][4].released = 1 << 20;
+	format->finish(page, &summary, NULL);
+	assert_int_equal(format->error(page), 0);
+	fflush(config.out);
+	data = block(text, "data");
+	natives = json_object_get(data, "natives");
+	n = column(natives, "proc");
+	assert_int_equal(n, PROCS * ROWS - small + 1);
+	assert_true(n <= 32768);
+	assert_int_equal(json_integer_value(json_object_get(natives, "left_out")), small - 1);
+	texts = json_object_get(natives, "texts");
+	assert_int_equal(json_array_size(texts), 4);
+	for (size_t c = 0; c < n; c += 37) { /* rows 1, 2, 3, 5, 6, 7, ... of each process */
+		size_t i = c / (ROWS * 3 / 4), k = c % (ROWS * 3 / 4) / 3 * 4 + c % (ROWS * 3 / 4) % 3 + 1;
+		const struct rt_native_sum_view *row = &rows[i][k];
+		const struct { const char *key; json_int_t want; } figures[] = {
+			{"proc", (json_int_t)i + 1}, {"flags", row->is_free | row->inner << 1}, {"phase", row->phase ? 1 : 0}, {"calls", (json_int_t)row->calls}, {"time", 7}, {"bytes", 8192},
+			{"delta", -4096}, {"own", 4096}, {"shmem", -4096}, {"released", 0},
+		};
+
+		if (i == PROCS - 1)
+			break;
+		for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++)
+			assert_int_equal(json_integer_value(json_array_get(json_object_get(natives, figures[f].key), c)), figures[f].want);
+		assert_string_equal(json_string_value(json_array_get(texts, (size_t)json_integer_value(json_array_get(json_object_get(natives, "symbol"), c)))), row->symbol);
+		assert_string_equal(json_string_value(json_array_get(texts, (size_t)json_integer_value(json_array_get(json_object_get(natives, "library"), c)))), "l.so");
+		assert_string_equal(json_string_value(json_array_get(texts, (size_t)json_integer_value(json_array_get(json_object_get(natives, "kind"), c)))), "pinned");
+	}
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(natives, "bytes"), (PROCS - 1) * ROWS * 3 / 4)), 1ll << 53); /* the largest that JavaScript counts to */
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(natives, "released"), (PROCS - 1) * ROWS * 3 / 4 + 3)), 1 << 20); /* row 4 stays */
+	assert_int_equal(json_array_size(json_object_get(data, "phases")), 2);
+	json_decref(data);
+	format->close(page);
+	fclose(config.out);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_escape),		cmocka_unit_test(test_escape_any), cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_line),		cmocka_unit_test(test_line_odd_times), cmocka_unit_test(test_line_pinned), cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_tree_names),	cmocka_unit_test(test_tree_nodes),	cmocka_unit_test(test_page),	cmocka_unit_test(test_page_bounds),
-		cmocka_unit_test(test_page_pinned),
+		cmocka_unit_test(test_page_pinned),	cmocka_unit_test(test_page_natives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
