@@ -5,19 +5,25 @@ const CHART_H = 250, LANE = 19, STRIP_H = 34;
 let cursor = null, view = null, moving = false;
 const win = () => S.span || [0, END];
 
-/* Series to stack: [label, color, function of a moment's index or time]. */
+/* What a process's RSS is made of, by moment. Pinned memory is a part of the shared memory and is drawn apart from it; who has none has no such series. */
+const kindsOf = p => {
+  const r = PROC[p].rss, rest = r.pinned ? r.shmem.map((v, i) => v - r.pinned[i]) : r.shmem;
+  return [['anon', r.anon], ['file', r.file], ['shmem', rest], ['pinned', r.pinned]].filter(([k, v]) => v && (k !== 'shmem' || v.some(n => n)))
+    .map(([k, v]) => ({ kind: k, v, label: t(k === 'shmem' && r.pinned ? 'shmemRest' : k), color: css('--' + k) }));
+};
+
+/* Series to stack: a process's kinds, or processes. */
 const series = () => {
-  if (S.proc) return KINDS_SHOWN().map(k => ({ key: k, label: t(k), color: css('--' + k) }));
+  if (S.proc) return kindsOf(S.proc);
   return GROUPS.filter(list => list.length).map(list => ({ procs: list, color: procColor(list[0]), label: groupOf[list[0]] === GROUPS.length - 1 ? '+ ' + list.length : safe(PROC[list[0]].name, 40) + (list.length > 1 ? ' × ' + list.length : ' ' + PROC[list[0]].pid) }));
 };
-const KINDS_SHOWN = () => ['anon', 'file', 'shmem'].filter(k => k !== 'shmem' || PROC.some((p, i) => p && (!S.proc || i === S.proc) && p.rss.shmem.some(v => v)));
 
 /* Rows of moments within the window: [us, value of each series...], and the highest total of each. */
 const moments = (list, width) => {
   const [a, b] = win(), rows = [];
   if (S.proc) {
     const r = PROC[S.proc].rss;
-    const from = Math.max(0, stepAt(r.t, a)), push = (us, i) => rows.push([us, list.map(s => r[s.key][i] * U), r.top[i] * U]);
+    const from = Math.max(0, stepAt(r.t, a)), push = (us, i) => rows.push([us, list.map(s => s.v[i] * U), r.top[i] * U]);
     for (let i = from; i < r.t.length && r.t[i] <= b; i++) push(Math.max(a, r.t[i]), i);
     if (rows.length && !PROC[S.proc].ended && rows[rows.length - 1][0] < b) rows.push([b, rows[rows.length - 1][1], rows[rows.length - 1][2]]);
     return rows;
@@ -188,10 +194,10 @@ const phasesAt = (p, us) => {
 const readRows = us => {
   const rows = [[null, at(us), 'b']];
   if (S.proc) {
-    const v = rssAt(S.proc, us);
+    const v = rssAt(S.proc, us), i = stepAt(PROC[S.proc].rss.t, us);
     if (v) {
       rows.push([null, t('rss'), 'p', size(v[0] + v[1] + v[2])]);
-      ['anon', 'file', 'shmem'].forEach((k, i) => { if (v[i] || i < 2) rows.push([css('--' + k), t(k), '', size(v[i])]); });
+      for (const s of kindsOf(S.proc)) if (s.v[i] || s.kind === 'anon' || s.kind === 'file') rows.push([s.color, s.label, '', size(s.v[i] * U)]);
       if (v[3] > v[0] + v[1] + v[2]) rows.push([null, t('topLine'), '', size(v[3])]);
     }
     for (const p of phasesAt(S.proc, us).slice(0, 3)) rows.push([phaseColor(p), safe(pathLabel(p), 60), '']);

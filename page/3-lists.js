@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
-/* Processes, tiles, the table of phases. */
+/* Processes, tiles, the table of phases; what tables that are sorted and moved in have in common. */
 const sparkline = (canvas, p) => {
   const w = 64, h = 30, k = devicePixelRatio || 1, c = canvas.getContext('2d');
   canvas.width = w * k;
@@ -104,15 +104,38 @@ const phaseRows = () => {
   if (S.proc) return phaseTree(S.proc);
   return d3.range(1, PROC.length).filter(p => PROC[p].phases.length).map(p => ({ key: 'p' + p, p, proc: true, text: PROC[p].name + ' ' + PROC[p].pid, delta: d3.sum(PROC[p].rss_end) - d3.sum(PROC[p].rss_start), kinds: [0, 1, 2].map(k => PROC[p].rss_end[k] - PROC[p].rss_start[k]), peak: PROC[p].peak, time: (PROC[p].end - PROC[p].start), kids: phaseTree(p) }));
 };
-const sorted = rows => {
+/* Rows in the order of a column; `order` is {by, up}, a column [key, value of a row, ...]. A value that is not there comes last. */
+const sorted = (rows, columns, order) => {
   if (!order.by) return rows;
-  const f = COLUMNS.find(c => c[0] === order.by)[1], value = r => { try { return f(r); } catch (e) { return undefined; } }, s = order.up ? 1 : -1;
+  const f = columns.find(c => c[0] === order.by)[1], value = r => { try { return f(r); } catch (e) { return undefined; } }, s = order.up ? 1 : -1;
   return rows.slice().sort((a, b) => {
     if (!!a.sub !== !!b.sub) return !!a.sub - !!b.sub;
     const x = value(a), y = value(b);
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
     return typeof x === 'string' ? s * x.localeCompare(y) : s * (x - y);
   });
+};
+/* Heads that sort: by a column of texts upwards first, by one of figures downwards; the other way; not at all. */
+const TEXTS = ['phase', 'function', 'name', 'library', 'nativeKind'];
+const sortHeads = (id, columns, order, draw) => $(id).tHead.rows[0].replaceChildren(...columns.map(([key, , , cls]) => el('th', { scope: 'col', role: 'columnheader', class: cls, 'data-c': key, 'aria-sort': order.by === key ? (order.up ? 'ascending' : 'descending') : null }, el('button', { type: 'button', on: { click: () => {
+  const up = TEXTS.includes(key);
+  if (order.by !== key) { order.by = key; order.up = up; } else if (order.up === up) order.up = !up; else { order.by = null; order.up = false; }
+  draw();
+  $(id).querySelector('th[data-c=' + key + '] button').focus();
+} } }, t(key)))));
+/* One row of a table is reached by Tab, the others by arrows. */
+const rowOf = e => e.target.closest('tbody tr');
+const goRow = (tr, to) => { if (to) { tr.tabIndex = -1; to.tabIndex = 0; to.focus(); } };
+const moveRow = (e, tr) => {
+  const to = { ArrowDown: 'nextElementSibling', ArrowUp: 'previousElementSibling' }[e.key], end = { Home: 'firstElementChild', End: 'lastElementChild' }[e.key];
+  if (to || end) goRow(tr, to ? tr[to] : tr.parentNode[end]);
+  return !!(to || end);
+};
+const focusedRow = id => { const tr = document.activeElement && document.activeElement.closest ? document.activeElement.closest('#' + id + ' tbody tr') : null; return tr && tr.dataset.k; };
+const putRows = (id, rows, focusKey) => {
+  $(id).tBodies[0].replaceChildren(...rows);
+  const row = rows.find(r => r.dataset.k === focusKey) || rows[0];
+  if (row) { row.tabIndex = 0; if (focusKey && row.dataset.k === focusKey) row.focus({ preventScroll: true }); }
 };
 const choose = (p, path) => {
   const same = S.path && S.path[0] === p && S.path[1] === path;
@@ -144,12 +167,8 @@ const mapLabel = row => row.mapKind === undefined ? safe(row.text, 100) : safe(r
 const mapKindName = k => ({ en: ['not known', 'file', 'heap', 'stack', 'private', 'shared', 'others'], zh: ['未知', '文件', '堆', '栈', '私有', '共享', '其余'] })[S.lang][k] || '?';
 
 const drawPhases = () => {
-  const focused = document.activeElement && document.activeElement.closest ? document.activeElement.closest('#phases tbody tr') : null, focusKey = focused && focused.dataset.k;
-  $('phases').tHead.rows[0].replaceChildren(...COLUMNS.map(([key]) => el('th', { scope: 'col', role: 'columnheader', 'data-c': key, 'aria-sort': order.by === key ? (order.up ? 'ascending' : 'descending') : null }, el('button', { type: 'button', on: { click: () => {
-    if (order.by !== key) { order.by = key; order.up = key === 'phase'; } else if (order.up === (key === 'phase')) order.up = !order.up; else { order.by = null; order.up = false; }
-    drawPhases();
-    $('phases').querySelector('th[data-c=' + key + '] button').focus();
-  } } }, t(key)))));
+  const focusKey = focusedRow('phases');
+  sortHeads('phases', COLUMNS, order, drawPhases);
   const rows = phaseRows(), out = [];
   let max = 1;
   (function biggest(list) { for (const r of list) { max = Math.max(max, Math.abs(r.delta || 0)); biggest(r.kids); } })(rows);
@@ -159,16 +178,14 @@ const drawPhases = () => {
     if (PROC.filter(q => q && q.phases.length).length <= 6) for (let p = 1; p < PROC.length; p++) openRows.add('p' + p);
   }
   (function walk(list, depth) {
-    for (const row of sorted(list)) {
+    for (const row of sorted(list, COLUMNS, order)) {
       const open = openRows.has(row.key), chosen = S.path && !row.sub && !row.proc && S.path[0] === row.p && S.path[1] === row.path;
       out.push(el('tr', { role: 'row', class: row.sub ? 'sub' : row.proc ? 'proc' : null, 'aria-level': depth + 1, 'aria-expanded': row.kids.length ? String(open) : null, 'aria-selected': row.sub ? null : String(!!chosen), tabindex: '-1', 'data-k': row.key, 'data-path': row.sub || row.proc ? null : row.path, 'data-p': row.p }, ...phaseCells(row, depth, max)));
       if (open) walk(row.kids, depth + 1);
     }
   })(rows, 0);
-  $('phases').tBodies[0].replaceChildren(...out);
+  putRows('phases', out, focusKey);
   $('phases-note').textContent = 'MiB' + (S.proc ? '' : ' · ' + t('all'));
-  const row = [...$('phases').tBodies[0].rows].find(r => r.dataset.k === focusKey) || $('phases').tBodies[0].rows[0];
-  if (row) { row.tabIndex = 0; if (focusKey && row.dataset.k === focusKey) row.focus({ preventScroll: true }); }
 };
 const actRow = (tr, toggle) => {
   const key = tr.dataset.k;
@@ -180,16 +197,13 @@ const actRow = (tr, toggle) => {
   else choose(+tr.dataset.p, +tr.dataset.path);
 };
 const phaseKeys = e => {
-  const tr = e.target.closest('tbody tr');
+  const tr = rowOf(e);
   if (!tr) return;
-  const go = to => { if (to) { tr.tabIndex = -1; to.tabIndex = 0; to.focus(); } }, open = tr.getAttribute('aria-expanded');
-  if (e.key === 'ArrowDown') go(tr.nextElementSibling);
-  else if (e.key === 'ArrowUp') go(tr.previousElementSibling);
-  else if (e.key === 'Home') go(tr.parentNode.firstElementChild);
-  else if (e.key === 'End') go(tr.parentNode.lastElementChild);
+  const open = tr.getAttribute('aria-expanded');
+  if (moveRow(e, tr)) ;
   else if (e.key === 'ArrowRight' && open === 'false') actRow(tr, true);
   else if (e.key === 'ArrowLeft' && open === 'true') actRow(tr, true);
-  else if (e.key === 'ArrowLeft') { let up = tr; while (up && +up.getAttribute('aria-level') >= +tr.getAttribute('aria-level')) up = up.previousElementSibling; go(up); }
+  else if (e.key === 'ArrowLeft') { let up = tr; while (up && +up.getAttribute('aria-level') >= +tr.getAttribute('aria-level')) up = up.previousElementSibling; goRow(tr, up); }
   else if (e.key === 'Enter' || e.key === ' ') actRow(tr, false);
   else return;
   e.preventDefault();

@@ -73,6 +73,8 @@ const listen = () => {
   }, { passive: false });
   $('phases').tBodies[0].addEventListener('click', e => { const tr = e.target.closest('tr'); if (tr) actRow(tr, !!e.target.closest('.tog')); });
   $('phases').addEventListener('keydown', phaseKeys);
+  $('natives').tBodies[0].addEventListener('click', e => { const tr = rowOf(e); if (tr) actNative(tr); });
+  $('natives').addEventListener('keydown', nativeKeys);
   $('unfold').onclick = () => foldAll(true);
   $('fold').onclick = () => foldAll(false);
   for (const b of $('value').children) b.onclick = () => set({ value: b.dataset.v });
@@ -109,6 +111,7 @@ drawTop();
 drawProcs();
 drawChart();
 drawPhases();
+drawNatives();
 drawFamily();
 drawComplete();
 drawStacks();

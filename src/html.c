@@ -78,7 +78,7 @@ static uint32_t rt_html_proc(struct rt_html *html, const struct rt_proc_view *vi
 
 void rt_html_moment(struct rt_html *html, struct rt_html_proc *proc, const struct rt_proc_view *view, uint64_t ts_ns)
 {
-	struct rt_rssmoment moment = {.ts_ns = ts_ns, .top = view->now.total};
+	struct rt_rssmoment moment = {.ts_ns = ts_ns, .pinned = proc->pinned, .top = view->now.total};
 	int added;
 
 	memcpy(moment.kind, view->now.kind, sizeof(moment.kind));
@@ -113,13 +113,36 @@ static void rt_html_on_rss(void *ctx, const struct rt_proc_view *view, uint64_t 
 
 static void rt_html_on_process(void *ctx, const struct rt_proc_view *view, enum rt_proc_event event, uint64_t ts_ns)
 {
-	(void)event;
+	struct rt_html *html = ctx;
+	uint32_t proc = rt_html_proc(html, view);
+
+	if (proc && event == RT_EV_EXEC) { /* what the old image had pinned went with it */
+		html->proc[proc].pinned = 0;
+		html->proc[proc].image_ns = ts_ns;
+	}
 	rt_html_on_rss(ctx, view, ts_ns);
+}
+
+/* ---- pinned memory ---- */
+
+/* A call inside of another one is part of that: CUDA's runtime calls the driver. */
+static void rt_html_on_native(void *ctx, const struct rt_proc_view *view, const struct rt_native_view *native)
+{
+	struct rt_html *html = ctx;
+	int64_t change = native->delta.kind[RT_SHMEM];
+	struct rt_html_proc *proc;
+
+	if (!change || native->inner || strcmp(native->kind, "pinned"))
+		return;
+	proc = &html->proc[rt_html_proc(html, view)];
+	if (proc == html->proc || native->begin_ns < proc->image_ns || __builtin_add_overflow(proc->pinned, change, &proc->pinned))
+		return;
+	rt_html_moment(html, proc, view, native->ts_ns);
 }
 
 /* ---- phases ---- */
 
-static uint32_t rt_html_phase(struct rt_html *html, const struct rt_phase *phase)
+uint32_t rt_html_phase(struct rt_html *html, const struct rt_phase *phase)
 {
 	for (size_t i = 1; i < html->n_phases; i++) {
 		if (html->phase[i] == phase)
@@ -332,6 +355,7 @@ static struct rt_sink rt_html_sink(void *output)
 		.on_process = rt_html_on_process,
 		.on_rss = rt_html_on_rss,
 		.on_phase = rt_html_on_phase,
+		.on_native = rt_html_on_native,
 		.on_node = rt_html_on_node,
 		.on_growth = rt_html_on_growth,
 		.on_forget = rt_html_on_forget,

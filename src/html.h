@@ -25,5 +25,7 @@
 #define RT_HTML_PROCS 8192u
 #define RT_HTML_MAPS 16384u
 #define RT_HTML_PATHS 16384u
+/* Rows of native functions, of all processes (512 of one): then the smallest go, counted. */
+#define RT_HTML_NATIVES 32768u
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "growthtree.h"
 #include "html.h"
+#include "pagejson.h"
 #include "rssline.h"
 
 struct rt_html_proc {
@@ -12,6 +13,8 @@ struct rt_html_proc {
 	uint64_t start_ns; /* with the pid: which process */
 	struct rt_rssline line;
 	int64_t peak; /* as told last */
+	int64_t pinned; /* shared memory that native functions of kind `pinned` gained less what they gave back, in this image */
+	uint64_t image_ns; /* begin of the image: its exec, or 0 */
 	uint64_t spans_left_out;
 	bool last_moment_lost; /* no memory for points */
 };
@@ -63,11 +66,17 @@ struct rt_html {
 /* The number of a phase path, outermost first. */
 uint32_t rt_html_path(struct rt_html *html, const struct rt_phase *const *path, size_t len);
 
+/* The number of a phase; 0 without memory. */
+uint32_t rt_html_phase(struct rt_html *html, const struct rt_phase *phase);
+
 /* The process of this view, 0: there is none. */
 uint32_t rt_html_find(const struct rt_html *html, uint32_t pid, uint64_t start_ns);
 
-/* Adds a moment to the timeline of a process. */
+/* Adds a moment to the timeline of a process: its RSS, and what of it is pinned. */
 void rt_html_moment(struct rt_html *html, struct rt_html_proc *proc, const struct rt_proc_view *view, uint64_t ts_ns);
+
+/* Writes the member "natives", if there are any. Returns 0, or -ENOMEM: then some names are wrong. */
+int rt_html_natives(struct rt_html *html, const struct rt_summary *summary, struct rt_pagejson *json);
 
 /* Writes the page. Returns 0 or -errno. */
 int rt_html_write(struct rt_html *html, const struct rt_summary *summary, const struct rt_self_cost *cost);

@@ -24,6 +24,7 @@ struct rt_page {
 	int64_t page_size;
 	uint64_t t0;
 	uint32_t *proc_to; /* of html->proc: index on the page */
+	int error;
 };
 
 static int64_t rt_since(const struct rt_page *p, uint64_t ts_ns)
@@ -48,6 +49,7 @@ static int64_t rt_page_unit(const struct rt_html *html)
 		for (size_t n = 0; n < line->n; n++) {
 			for (int k = 0; k < RT_KINDS; k++)
 				bits |= (uint64_t)line->point[n].last.kind[k] | (uint64_t)line->point[n].max.kind[k];
+			bits |= (uint64_t)line->point[n].last.pinned | (uint64_t)line->point[n].max.pinned;
 			bits |= (uint64_t)line->point[n].max.top | (uint64_t)line->point[n].last.top;
 		}
 		for (int k = 0; k < RT_KINDS; k++)
@@ -91,18 +93,37 @@ static void rt_page_time(struct rt_page *p, const struct rt_rssmoment *moment, i
 	rt_pagejson_int(&p->json, NULL, rt_since(p, moment->ts_ns) / 1000);
 }
 
-static void rt_page_kind(struct rt_page *p, const struct rt_rssmoment *moment, int kind)
+/* What of the shared memory is drawn as pinned: never more than there is, whatever calls were seen. */
+static int64_t rt_pinned(const struct rt_rssmoment *moment)
 {
-	rt_pagejson_int(&p->json, NULL, rt_pages(p, kind < 0 ? moment->top : moment->kind[kind]));
+	int64_t shmem = moment->kind[RT_SHMEM], pinned = moment->pinned < shmem ? moment->pinned : shmem;
+
+	return pinned > 0 ? pinned : 0;
 }
 
-/* Times in microseconds, sizes in pages. */
+static bool rt_line_has_pinned(const struct rt_rssline *line)
+{
+	bool any = rt_pinned(&line->first) > 0;
+
+	for (size_t i = 0; i < line->n && !any; i++)
+		any = rt_pinned(&line->point[i].last) || rt_pinned(&line->point[i].max);
+	return any;
+}
+
+enum { RT_COLUMN_TOP = RT_KINDS, RT_COLUMN_PINNED }; /* beside the kinds */
+
+static void rt_page_moment_size(struct rt_page *p, const struct rt_rssmoment *moment, int column)
+{
+	rt_pagejson_int(&p->json, NULL, rt_pages(p, column == RT_COLUMN_TOP ? moment->top : column == RT_COLUMN_PINNED ? rt_pinned(moment) : moment->kind[column]));
+}
+
+/* Times in microseconds, sizes in pages. "pinned" is a part of "shmem", and is there only where something is. */
 static void rt_page_line(struct rt_page *p, const struct rt_html_proc *proc)
 {
 	static const struct {
 		const char *key;
-		int kind;
-	} columns[] = {{"anon", RT_ANON}, {"file", RT_FILE}, {"shmem", RT_SHMEM}, {"top", -1}};
+		int column;
+	} columns[] = {{"anon", RT_ANON}, {"file", RT_FILE}, {"shmem", RT_SHMEM}, {"top", RT_COLUMN_TOP}, {"pinned", RT_COLUMN_PINNED}};
 
 	rt_pagejson_begin(&p->json, "rss", '{');
 	rt_pagejson_begin(&p->json, "t", '[');
@@ -110,9 +131,11 @@ static void rt_page_line(struct rt_page *p, const struct rt_html_proc *proc)
 		rt_page_moments(p, &proc->line, rt_page_time, 0);
 	rt_pagejson_end(&p->json, ']');
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+		if (columns[i].column == RT_COLUMN_PINNED && !rt_line_has_pinned(&proc->line))
+			continue;
 		rt_pagejson_begin(&p->json, columns[i].key, '[');
 		if (proc->line.n)
-			rt_page_moments(p, &proc->line, rt_page_kind, columns[i].kind);
+			rt_page_moments(p, &proc->line, rt_page_moment_size, columns[i].column);
 		rt_pagejson_end(&p->json, ']');
 	}
 	rt_pagejson_int(&p->json, "slot_us", proc->line.n ? (int64_t)(proc->line.width_ns / 1000) : 0);
@@ -345,6 +368,7 @@ static void rt_page_first(struct rt_page *p, const struct rt_self_cost *cost)
 		rt_page_proc(p, &p->summary->procs[i]);
 	rt_pagejson_end(&p->json, ']');
 	rt_page_spans(p);
+	p->error = rt_html_natives(p->html, p->summary, &p->json);
 	rt_page_phases(p); /* after all that may name a phase */
 	rt_pagejson_end(&p->json, '}');
 }
@@ -489,5 +513,5 @@ int rt_html_write(struct rt_html *html, const struct rt_summary *summary, const 
 	free(p.proc_to);
 	if (fflush(html->out) || ferror(html->out))
 		return errno ? -errno : -EIO;
-	return 0;
+	return p.error;
 }

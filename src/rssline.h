@@ -19,6 +19,7 @@
 struct rt_rssmoment {
 	uint64_t ts_ns;
 	int64_t kind[RT_KINDS];
+	int64_t pinned; /* page-locked, part of kind[RT_SHMEM]; as it was told: below 0 where more was given back than seen to come, above the kind where its pages went first */
 	int64_t top; /* highest total known at this moment: above the sum of the kinds where it rose and fell between two looks */
 };
 

@@ -71,6 +71,7 @@ def test_target_is_what_it_says(gpu):
 
 
 LIBRARIES = {"device": ["cumem_allocator.abi3.so"], "pinned": [gpu_libraries.DRIVER_FILE, gpu_libraries.RUNTIME]}
+LIBRARIES["paced"] = LIBRARIES["pinned"]
 
 
 def run(tool, gpu, mode, options=(), out=None):

@@ -120,18 +120,21 @@ class Run:
         assert wait_until(there), "no probe was set:\n" + self.tool.text(self.tool.errors)
 
 
+def builder(compile_native, *flags):
+    """A function that compiles natives.cpp into a directory, and returns the path."""
+
+    def make(directory):
+        path = os.path.join(directory, "libnatives.so")
+        compile_native("natives.cpp", path, "-shared", "-fPIC", "-O2", "-pthread", "-static-libstdc++", "-static-libgcc", *flags)
+        os.chmod(path, 0o755)
+        return path
+
+    return make
+
+
 @pytest.fixture
 def library(compile_native):
-    def build(*flags, strip=False):
-        def make(directory):
-            path = os.path.join(directory, "libnatives.so")
-            compile_native("natives.cpp", path, "-shared", "-fPIC", "-O2", "-pthread", "-static-libstdc++", "-static-libgcc", *flags)
-            os.chmod(path, 0o755)
-            return path
-
-        return make
-
-    return build
+    return lambda *flags: builder(compile_native, *flags)
 
 
 def check_shapes(run, pid, expected=SHAPES):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * generate PROCESSES STACKS [hostile]: a made-up run, told to the html output as the core tells it; the page goes to standard output, what was told in sum to standard
+ * generate PROCESSES STACKS [hostile] [natives]: a made-up run, told to the html output as the core tells it; the page goes to standard output, what was told in sum to standard
  * error, as JSON. For pages larger than any start-up at hand, and names that no start-up has.
  */
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 
 #define MS 1000000ull
 #define PHASES 12
+#define NATIVES 6
 #define LONG 100000
 
 static const char *const plain[] = {"load_weights", "create_model", "import_torch", "zeros", "_touch", "Worker.init_device"};
@@ -132,6 +133,35 @@ static void make_calls(struct run *run)
 	}
 }
 
+/* Rows of native functions, the n-th of all asks for n pages; and half of each process's shared memory was pinned by one call. */
+static void make_natives(struct run *run)
+{
+	for (size_t i = 0; i < run->n_procs; i++) {
+		const struct rt_proc_view *v = &run->proc[i].proc;
+		struct rt_native_sum_view *rows = calloc(NATIVES, sizeof(*rows));
+		int64_t half = v->now.kind[RT_SHMEM] / 8192 * 4096;
+		struct rt_native_view call = {.ts_ns = 59500 * MS, .begin_ns = 59400 * MS, .tid = v->pid, .symbol = run->name[0], .kind = "pinned", .library = run->name[1], .calls = 1,
+					      .delta = {half, {[RT_SHMEM] = half}}};
+
+		for (size_t k = 0; k < NATIVES; k++)
+			rows[k] = (struct rt_native_sum_view){.symbol = k ? run->name[k % 6] : run->long_name, .library = run->name[(k + 1) % 6], .kind = k % 2 ? "pinned" : run->name[(k + 2) % 6],
+							      .is_free = k == NATIVES - 1, .inner = k == 1, .phase = k ? &run->phase[k] : NULL, .calls = k + 1, .bytes = (i * NATIVES + k + 1) * 4096,
+							      .delta = {.total = 4096}, .own = 4096, .gained = 4096};
+		run->proc[i].natives = rows;
+		run->proc[i].n_natives = NATIVES;
+		run->sink.on_native(run->sink.ctx, v, &call);
+	}
+}
+
+static bool asked_for(int argc, char **argv, const char *word)
+{
+	for (int i = 3; i < argc; i++) {
+		if (!strcmp(argv[i], word))
+			return true;
+	}
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct run run = {.seed = 5, .n_procs = argc > 1 ? strtoul(argv[1], NULL, 10) : 256, .n_stacks = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000};
@@ -143,10 +173,10 @@ int main(int argc, char **argv)
 	void *page = format->open(&config);
 	size_t n;
 
-	run.name = argc > 3 ? hostile : plain;
+	run.name = asked_for(argc, argv, "hostile") ? hostile : plain;
 	run.long_name = calloc(LONG + 1, 1);
 	memset(run.long_name, 'x', LONG);
-	if (argc > 3)
+	if (run.name == hostile)
 		memcpy(run.long_name, hostile[0], strlen(hostile[0]));
 	run.proc = calloc(run.n_procs, sizeof(*run.proc));
 	if (!page || !run.proc || !run.n_procs || !run.n_stacks)
@@ -161,6 +191,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n; i++)
 		change(&run, 1300 * MS + i * 58000 * MS / n, 1 + (uint32_t)(i % run.n_stacks));
 	make_calls(&run);
+	if (asked_for(argc, argv, "natives"))
+		make_natives(&run);
 	summary.procs = run.proc;
 	summary.n_procs = run.n_procs;
 	format->finish(page, &summary, NULL);

@@ -166,6 +166,8 @@ static void test_line(void **state)
 
 			ts += (uint64_t)(rand_r(&seed) % 50 == 0 ? rand_r(&seed) % 800000000 : rand_r(&seed) % 90000);
 			all[i] = moment(ts, anon, file, anon + file + (rand_r(&seed) % 100 == 0 ? MIB : 0));
+			all[i].kind[RT_SHMEM] = rand_r(&seed) % 50 * 4096ll;
+			all[i].pinned = (rand_r(&seed) % 100 - 20) * 4096ll; /* kept as told: below 0, above the kind */
 			points += rt_rssline_add(&line, &all[i], max_points);
 			if (i % 997 == 0 || i + 1 == n)
 				check_line(&line, all, i + 1, max_points);
@@ -189,6 +191,35 @@ static void test_line_odd_times(void **state)
 	rt_rssline_add(&line, &late, 2); /* taken for simultaneous with the last one */
 	assert_int_equal(line.point[line.n - 1].last.ts_ns, UINT64_MAX);
 	assert_int_equal(line.point[line.n - 1].last.kind[RT_ANON], 3);
+	rt_rssline_free(&line);
+}
+
+/* A moment that differs in nothing but what is pinned is a moment; the highest one keeps its own figure. */
+static void test_line_pinned(void **state)
+{
+	struct rt_rssline line = {0};
+	struct rt_rssmoment now = moment(0, 0, 0, 8192);
+
+	(void)state;
+	now.kind[RT_SHMEM] = 8192;
+	rt_rssline_add(&line, &now, 16);
+	now.ts_ns = 5000000;
+	now.top = 12288;
+	now.pinned = 8192;
+	assert_int_equal(rt_rssline_add(&line, &now, 16), 1);
+	now.ts_ns = 5000001;
+	now.pinned = 4096; /* as high as the one before it: the first of equals stays */
+	assert_int_equal(rt_rssline_add(&line, &now, 16), 0);
+	assert_int_equal(line.first.pinned, 0);
+	assert_int_equal(line.point[1].max.pinned, 8192);
+	assert_int_equal(line.point[1].last.pinned, 4096);
+	now.ts_ns = 9000000;
+	now.pinned = 0;
+	rt_rssline_add(&line, &now, 2); /* joins the first two */
+	assert_int_equal(line.n, 2);
+	assert_int_equal(line.point[0].max.pinned, 8192);
+	assert_int_equal(line.point[0].last.pinned, 4096);
+	assert_int_equal(line.point[1].last.pinned, 0);
 	rt_rssline_free(&line);
 }
 
@@ -422,6 +453,97 @@ static size_t column(const json_t *table, const char *key)
 	return json_array_size(json_object_get(table, key));
 }
 
+/* What a made-up process tells of its native functions and of its shared memory, and when. */
+struct told {
+	uint64_t ts_ns;
+	enum { RSS, CALL, EXEC } what;
+	int64_t shmem;	   /* RSS, EXEC: what it is now; CALL: its change inside, in pages */
+	uint64_t begin_ns; /* CALL */
+	const char *kind;
+	bool inner;
+	int64_t drawn; /* pages of "pinned" from then on */
+};
+
+#define MS 1000000ull
+
+static const struct told pins[] = {
+	{.ts_ns = 10 * MS, .what = RSS, .shmem = 100, .drawn = 0},
+	{.ts_ns = 20 * MS, .what = CALL, .shmem = 60, .begin_ns = 9 * MS, .kind = "pinned", .drawn = 60}, /* the RSS is as it was */
+	{.ts_ns = 30 * MS, .what = CALL, .shmem = 30, .begin_ns = 21 * MS, .kind = "pinned", .inner = true, .drawn = 60},
+	{.ts_ns = 40 * MS, .what = CALL, .shmem = 30, .begin_ns = 31 * MS, .kind = "shm", .drawn = 60},
+	{.ts_ns = 50 * MS, .what = RSS, .shmem = 45, .drawn = 45}, /* its pages went, the call that gives them back is not over yet */
+	{.ts_ns = 60 * MS, .what = CALL, .shmem = -55, .begin_ns = 49 * MS, .kind = "pinned", .drawn = 5},
+	{.ts_ns = 70 * MS, .what = CALL, .shmem = -9, .begin_ns = 61 * MS, .kind = "pinned", .drawn = 0}, /* of before it was attached to: 4 below nothing */
+	{.ts_ns = 80 * MS, .what = CALL, .shmem = 10, .begin_ns = 71 * MS, .kind = "pinned", .drawn = 6},
+	{.ts_ns = 90 * MS, .what = EXEC, .shmem = 33, .drawn = 0},
+	{.ts_ns = 100 * MS, .what = CALL, .shmem = 20, .begin_ns = 85 * MS, .kind = "pinned", .drawn = 0}, /* the old image's, told late */
+	{.ts_ns = 110 * MS, .what = CALL, .shmem = 7, .begin_ns = 91 * MS, .kind = "pinned", .drawn = 7},
+};
+
+static void tell(const struct rt_sink *sink, struct rt_proc_view *proc, const struct told *told)
+{
+	struct rt_native_view call = {.ts_ns = told->ts_ns, .begin_ns = told->begin_ns, .tid = proc->pid, .symbol = "f", .library = "l.so", .kind = told->kind, .inner = told->inner,
+				      .calls = 1, .delta = {told->shmem * 4096, {[RT_SHMEM] = told->shmem * 4096}}};
+
+	if (told->what == CALL) {
+		sink->on_native(sink->ctx, proc, &call);
+		return;
+	}
+	proc->now = (struct rt_sizes){told->shmem * 4096, {[RT_SHMEM] = told->shmem * 4096}};
+	proc->peak = proc->now.total > proc->peak ? proc->now.total : proc->peak;
+	if (told->what == EXEC)
+		sink->on_process(sink->ctx, proc, RT_EV_EXEC, told->ts_ns);
+	else
+		sink->on_rss(sink->ctx, proc, told->ts_ns);
+}
+
+/* Pinned memory is what calls of that kind made of the shared memory, in this image, and never more of it than there is. Who has none has no such column. */
+static void test_page_pinned(void **state)
+{
+	struct rt_proc_summary procs[2] = {{.proc = {.pid = 7, .name = "pins", .comm = "", .exe = "", .cmdline = "", .start_ns = 1000, .end_ns = 120 * MS}},
+					   {.proc = {.pid = 8, .name = "does not", .comm = "", .exe = "", .cmdline = "", .start_ns = 1000, .end_ns = 120 * MS}}};
+	struct rt_summary summary = {.duration_ns = 5000, .procs = procs, .n_procs = 2};
+	char *text = NULL;
+	size_t len = 0, at = 0, moments;
+	struct rt_format_config config = {.out = open_memstream(&text, &len), .lang = RT_LANG_EN};
+	const struct rt_format *format = rt_format_get(RT_FORMAT_HTML);
+	void *page = format->open(&config);
+	struct rt_sink sink = format->sink(page);
+	json_t *data, *rss;
+	json_int_t unit;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		sink.on_process(sink.ctx, &procs[i].proc, RT_EV_ATTACH, 1000);
+	for (size_t i = 0; i < sizeof(pins) / sizeof(pins[0]); i++) {
+		tell(&sink, &procs[0].proc, &pins[i]);
+		if (pins[i].what == RSS)
+			tell(&sink, &procs[1].proc, &pins[i]);
+	}
+	format->finish(page, &summary, NULL);
+	assert_int_equal(format->error(page), 0);
+	fflush(config.out);
+	data = block(text, "data");
+	unit = json_integer_value(json_object_get(data, "page"));
+	rss = json_object_get(json_array_get(json_object_get(data, "procs"), 1), "rss");
+	moments = column(rss, "t");
+	assert_true(column(rss, "pinned") == moments && column(rss, "shmem") == moments);
+	for (size_t i = 0; i < moments; i++) { /* the last that was told by then */
+		json_int_t ns = json_integer_value(json_array_get(json_object_get(rss, "t"), i)) * 1000 + 1000;
+
+		while (at < sizeof(pins) / sizeof(pins[0]) && (json_int_t)pins[at].ts_ns <= ns)
+			at++;
+		assert_int_equal(json_integer_value(json_array_get(json_object_get(rss, "pinned"), i)) * unit, at ? pins[at - 1].drawn * 4096 : 0);
+		assert_true(json_integer_value(json_array_get(json_object_get(rss, "shmem"), i)) >= json_integer_value(json_array_get(json_object_get(rss, "pinned"), i)));
+	}
+	assert_int_equal(at, sizeof(pins) / sizeof(pins[0]));
+	assert_null(json_object_get(json_object_get(json_array_get(json_object_get(data, "procs"), 2), "rss"), "pinned"));
+	json_decref(data);
+	format->close(page);
+	fclose(config.out);
+	free(text);
+}
+
 /* More calls, and more processes with more moments, than are kept one by one: what is left out is counted, ends and peaks are exact, the longest calls are there. */
 static void test_page_bounds(void **state)
 {
@@ -491,12 +613,75 @@ static void test_page_bounds(void **state)
 	free(text);
 }
 
+/* Rows of native functions: the summary's figures; of more than there is room for the largest, the rest counted. What a call asked for may be any number. */
+static void test_page_natives(void **state)
+{
+	enum { PROCS = 80, ROWS = 500 };
+	static struct rt_native_sum_view rows[PROCS][ROWS];
+	static struct rt_proc_summary procs[PROCS];
+	struct rt_phase phase = {.id = (char *)"p", .label = {{(char *)"p", (char *)"p"}}};
+	struct rt_summary summary = {.procs = procs, .n_procs = PROCS};
+	char *text = NULL;
+	size_t len = 0, n, small = 0;
+	struct rt_format_config config = {.out = open_memstream(&text, &len), .lang = RT_LANG_ZH};
+	const struct rt_format *format = rt_format_get(RT_FORMAT_HTML);
+	void *page = format->open(&config);
+	json_t *data, *natives, *texts;
+
+	(void)state;
+	for (int i = 0; i < PROCS; i++) {
+		procs[i] = (struct rt_proc_summary){.proc = {.pid = 1 + (uint32_t)i, .name = "x", .comm = "", .exe = "", .cmdline = "", .start_ns = 5}, .natives = rows[i], .n_natives = ROWS};
+		for (int k = 0; k < ROWS; k++) {
+			rows[i][k] = (struct rt_native_sum_view){.symbol = k % 2 ? "alloc" : "free", .library = "l.so", .kind = "pinned", .is_free = !(k % 2), .inner = k % 5 == 0, .phase = k % 3 ? &phase : NULL,
+								 .calls = 1 + (uint64_t)k, .bytes = k % 4 ? 8192 : 100, .duration_ns = 7, .delta = {-4096, {[RT_SHMEM] = -4096}}, .own = 4096, .gained = 4096};
+			small += !(k % 4); /* weighs 4096, by its gain */
+		}
+	}
+	rows[PROCS - 1][1].bytes = UINT64_MAX;
+	rows[PROCS - 1][4].released = 1 << 20;
+	format->finish(page, &summary, NULL);
+	assert_int_equal(format->error(page), 0);
+	fflush(config.out);
+	data = block(text, "data");
+	natives = json_object_get(data, "natives");
+	n = column(natives, "proc");
+	assert_int_equal(n, PROCS * ROWS - small + 1);
+	assert_true(n <= 32768);
+	assert_int_equal(json_integer_value(json_object_get(natives, "left_out")), small - 1);
+	texts = json_object_get(natives, "texts");
+	assert_int_equal(json_array_size(texts), 4);
+	for (size_t c = 0; c < n; c += 37) { /* rows 1, 2, 3, 5, 6, 7, ... of each process */
+		size_t i = c / (ROWS * 3 / 4), k = c % (ROWS * 3 / 4) / 3 * 4 + c % (ROWS * 3 / 4) % 3 + 1;
+		const struct rt_native_sum_view *row = &rows[i][k];
+		const struct { const char *key; json_int_t want; } figures[] = {
+			{"proc", (json_int_t)i + 1}, {"flags", row->is_free | row->inner << 1}, {"phase", row->phase ? 1 : 0}, {"calls", (json_int_t)row->calls}, {"time", 7}, {"bytes", 8192},
+			{"delta", -4096}, {"own", 4096}, {"shmem", -4096}, {"released", 0},
+		};
+
+		if (i == PROCS - 1)
+			break;
+		for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++)
+			assert_int_equal(json_integer_value(json_array_get(json_object_get(natives, figures[f].key), c)), figures[f].want);
+		assert_string_equal(json_string_value(json_array_get(texts, (size_t)json_integer_value(json_array_get(json_object_get(natives, "symbol"), c)))), row->symbol);
+		assert_string_equal(json_string_value(json_array_get(texts, (size_t)json_integer_value(json_array_get(json_object_get(natives, "library"), c)))), "l.so");
+		assert_string_equal(json_string_value(json_array_get(texts, (size_t)json_integer_value(json_array_get(json_object_get(natives, "kind"), c)))), "pinned");
+	}
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(natives, "bytes"), (PROCS - 1) * ROWS * 3 / 4)), 1ll << 53); /* the largest that JavaScript counts to */
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(natives, "released"), (PROCS - 1) * ROWS * 3 / 4 + 3)), 1 << 20); /* row 4 stays */
+	assert_int_equal(json_array_size(json_object_get(data, "phases")), 2);
+	json_decref(data);
+	format->close(page);
+	fclose(config.out);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_escape),		cmocka_unit_test(test_escape_any), cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_line),		cmocka_unit_test(test_line_odd_times), cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_line),		cmocka_unit_test(test_line_odd_times), cmocka_unit_test(test_line_pinned), cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_tree_names),	cmocka_unit_test(test_tree_nodes),	cmocka_unit_test(test_page),	cmocka_unit_test(test_page_bounds),
+		cmocka_unit_test(test_page_pinned),	cmocka_unit_test(test_page_natives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 """What a process on a GPU calls to get device memory and pinned host memory, over a stand-in for the driver (standin_cuda.c): there is no GPU.
 argv: work directory, scenario, directory of the libraries, then the names of those to load first, in order.
 
-It stops when they are loaded. It writes down every call: which function, what was asked, in which phase, how many pages became resident in it. The pages follow from arithmetic; before
+It stops when they are loaded; the scenario `paced`, pinned memory with pauses, looks at its mappings in between. It writes down every call: which function, what was asked, in which phase, how many pages became resident in it. The pages follow from arithmetic; before
 anything is given back, the kernel's own list of mappings must hold them."""
 
 import ctypes
@@ -10,10 +10,13 @@ import mmap
 import os
 import re
 import sys
+import time
 
 from truth import KEEP, PAGE, PRIVATE, grow, mapping, open_target, touch
 
 MIB = 1 << 20
+PAUSE = 0.08  # between a change and a look, and after it
+OTHER = 2300  # pages of shared memory that is not pinned
 CALLBACK_PAGES = 40  # what the Python callback of my_malloc makes resident inside of the call
 
 
@@ -21,16 +24,21 @@ def pages_of(size):
     return -(-size // PAGE)
 
 
-def pinned_pages():
-    """Resident pages of shared mappings of /dev/zero."""
+def resident_pages(*names):
+    """Resident pages of mappings of files of these names."""
     total, ours = 0, False
     with open("/proc/self/smaps") as file:
         for line in file:
             if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-                ours = line.rstrip("\n").split(None, 5)[5:] in (["/dev/zero (deleted)"], ["/dev/zero"])
+                ours = line.rstrip("\n").split(None, 5)[5:] in [[name] for name in names]
             elif ours and line.startswith("Rss:"):
                 total += int(line.split()[1]) * 1024 // PAGE
     return total
+
+
+def pinned_pages():
+    """Resident pages of shared mappings of /dev/zero."""
+    return resident_pages("/dev/zero (deleted)", "/dev/zero")
 
 
 class Log:
@@ -191,21 +199,51 @@ def warm_pinned(pinned, memory):
         pinned.give(library, give, pinned.register(library, get, memory, "warm", 0), "warm", 0)
 
 
-def pinned_memory(libraries, log, control):
+class Looks:
+    """What the kernel's own list of mappings says at moments at which nothing moves: pages of pinned memory, and of other shared memory."""
+
+    def __init__(self, paced):
+        self.paced, self.moments = paced, []
+
+    def look(self):
+        if not self.paced:
+            return
+        time.sleep(PAUSE)
+        self.moments.append({"ns": time.monotonic_ns(), "pinned": pinned_pages(), "other": resident_pages("/memfd:other (deleted)")})
+        time.sleep(PAUSE)
+
+    def share(self, pages):
+        """Shared memory that is not pinned."""
+        if not self.paced:
+            return
+        with os.fdopen(os.memfd_create("other"), "rb+") as file:
+            file.truncate(pages * PAGE)
+            KEEP.append(mmap.mmap(file.fileno(), pages * PAGE))
+        touch(KEEP[-1], pages)
+
+
+def pinned_memory(libraries, log, control, looks):
     control.stop("loaded")
     pinned = Pinned(libraries["libcudart.so.13"], libraries["libcuda.so.1"], log)
     warm_pinned(pinned, grow(1, PRIVATE))
     untouched, touched = mapping(300), grow(200, PRIVATE)
     KEEP.append(untouched)
+    looks.look()
     by_runtime = pin_by_runtime(pinned)
+    looks.look()
+    looks.share(OTHER)
+    looks.look()
     by_driver = pin_by_driver(pinned)
+    looks.look()
     registered = register(pinned, untouched, touched)
+    looks.look()
     wanted = sum(pages_of(size) for _, size in by_runtime + by_driver)
     if pinned_pages() != wanted:
         raise SystemExit(f"{pinned_pages()} pages of /dev/zero are resident, meant {wanted}")
     unpin(pinned, by_runtime, by_driver, registered)
     if pinned_pages() != pages_of(by_driver[2][1]):
         raise SystemExit(f"{pinned_pages()} pages of /dev/zero are still resident, meant {pages_of(by_driver[2][1])}")
+    looks.look()
     return 1  # the block that was kept
 
 
@@ -213,14 +251,14 @@ def main():
     work, scenario, directory, names = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
     truth, control = open_target(work)
     libraries = {name: ctypes.CDLL(os.path.join(directory, name), ctypes.RTLD_GLOBAL) for name in names}
-    driver, log = libraries["libcuda.so.1"], Log()
+    driver, log, looks = libraries["libcuda.so.1"], Log(), Looks(scenario == "paced")
     if scenario == "device":
         alive = device_memory(directory, log, control)
     else:
-        alive = pinned_memory(libraries, log, control)
+        alive = pinned_memory(libraries, log, control, looks)
     if driver.standin_mistakes() or driver.standin_alive() != alive:
         raise SystemExit(f"the stand-in refused {driver.standin_mistakes()} calls; alive: {driver.standin_alive()}, meant {alive}")
-    truth.facts["calls"] = log.calls
+    truth.facts["calls"], truth.facts["moments"] = log.calls, looks.moments
     truth.dump()
 
 

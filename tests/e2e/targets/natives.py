@@ -151,6 +151,9 @@ def work_of(library, control, work, what, name, more):
         forked(library, work)
     elif what == "spawn":
         spawned(work, name)
+    elif what == "both":
+        shapes(library)
+        spawned(work, name)
     elif what == "exec":
         executed(library, work, name)
     else:
