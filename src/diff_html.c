@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "diff_out.h"
+#include "memtext.h"
 #include "units.h"
 
 #define RT_NAME_CHARS 200
@@ -317,19 +318,12 @@ static void rt_put_page(struct rt_diff_page *p)
 int rt_diff_html(FILE *out, enum rt_lang lang, const struct rt_diff *diff)
 {
 	struct rt_diff_page p = {.lang = lang, .diff = diff};
-	char *text = NULL;
-	size_t len = 0;
-	int err = 0;
+	struct rt_memtext memory;
+	int err = rt_memtext_begin(&memory);
 
-	p.out = open_memstream(&text, &len);
-	if (!p.out)
-		return -ENOMEM;
+	if (err)
+		return err;
+	p.out = memory.out;
 	rt_put_page(&p);
-	if (fclose(p.out) || p.failed)
-		err = -ENOMEM;
-	errno = 0;
-	if (!err && (fwrite(text, 1, len, out) != len || fflush(out)))
-		err = errno ? -errno : -EIO;
-	free(text);
-	return err;
+	return rt_memtext_put(&memory, p.failed ? -ENOMEM : 0, out);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /* A comparison as one JSON object: all figures of all processes and phases, and the stacks that are said. docs/schema/diff.schema.json describes it. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
 #include "diff_out.h"
 #include "jsontext.h"
+#include "memtext.h"
 #include "units.h"
 
 /* Takes over `value`, also on failure; a NULL value or object fails. */
@@ -179,14 +179,15 @@ static json_t *rt_all(bool *good, enum rt_lang lang, const struct rt_diff *diff)
 int rt_diff_json(FILE *out, enum rt_lang lang, const struct rt_diff *diff)
 {
 	bool good = true;
-	json_t *object = rt_all(&good, lang, diff);
-	char *text = good ? json_dumps(object, JSON_COMPACT) : NULL;
-	int err = text ? 0 : -ENOMEM;
+	json_t *object;
+	struct rt_memtext memory;
+	int err = rt_memtext_begin(&memory);
 
-	errno = 0;
-	if (!err && (fputs(text, out) < 0 || fputc('\n', out) < 0 || fflush(out)))
-		err = errno ? -errno : -EIO;
-	free(text);
+	if (err)
+		return err;
+	object = rt_all(&good, lang, diff);
+	good = good && !json_dumpf(object, memory.out, JSON_COMPACT);
 	json_decref(object);
-	return err;
+	fputc('\n', memory.out);
+	return rt_memtext_put(&memory, good ? 0 : -ENOMEM, out);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memtext.h"
 #include "table.h"
 
 #define RT_SHOWN_FRAMES 8u
@@ -323,21 +324,14 @@ static void rt_put_procs(struct rt_diff_print *p)
 int rt_diff_text(FILE *out, enum rt_lang lang, const struct rt_diff *diff)
 {
 	struct rt_diff_print p = {.lang = lang, .diff = diff};
-	char *text = NULL;
-	size_t len = 0;
-	int err = 0;
+	struct rt_memtext memory;
+	int err = rt_memtext_begin(&memory);
 
-	p.out = open_memstream(&text, &len);
-	if (!p.out)
-		return -ENOMEM;
+	if (err)
+		return err;
+	p.out = memory.out;
 	rt_put_title(&p);
 	rt_put_whole(&p);
 	rt_put_procs(&p);
-	if (fclose(p.out) || p.failed)
-		err = -ENOMEM;
-	errno = 0;
-	if (!err && (fwrite(text, 1, len, out) != len || fflush(out)))
-		err = errno ? -errno : -EIO;
-	free(text);
-	return err;
+	return rt_memtext_put(&memory, p.failed ? -ENOMEM : 0, out);
 }
