@@ -7,7 +7,7 @@
 
 int rt_memtext_begin(struct rt_memtext *memory)
 {
-	*memory = (struct rt_memtext){NULL};
+	*memory = (struct rt_memtext){.out = NULL};
 	memory->out = open_memstream(&memory->text, &memory->len);
 	return memory->out ? 0 : -ENOMEM;
 }
