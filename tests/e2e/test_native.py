@@ -15,7 +15,7 @@ from test_ledger import read, report
 
 UNIT = 64 * PAGE
 ODD = 5 * UNIT + 48  # a length that is no multiple of a page
-NAMES = ("phase_one", "phase_two", "phase_clones", "hot_phase", "many", "stacks")
+NAMES = ("phase_one", "phase_two", "phase_clones", "hot_phase", "many", "sized", "stacks")
 PHASES = [phase(name, name, "natives.py") for name in NAMES]
 
 
