@@ -243,6 +243,58 @@ static int rt_bjudge_pairs(struct rt_bjudge *judge)
 	return 0;
 }
 
+/* Which native functions were called in the processes that the term is about, for who has written another name: a few of them, with their kinds. */
+static void rt_bput_called(FILE *out, const struct rt_bjudge *judge)
+{
+	const struct rt_summary *summary = judge->world->summary;
+	const char *said[RT_WITNESSES];
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < summary->n_procs; i++) {
+		const struct rt_proc_summary *proc = &summary->procs[i];
+
+		if (!rt_bmatch_proc(&judge->node->term, &proc->proc, proc->proc.name))
+			continue;
+		for (size_t k = 0; k < proc->n_natives; k++) {
+			const struct rt_native_sum_view *row = &proc->natives[k];
+			bool again = false;
+			char *symbol, *kind;
+
+			for (unsigned int s = 0; s < n && !again; s++)
+				again = !strcmp(said[s], row->symbol);
+			if (again)
+				continue;
+			if (n == RT_WITNESSES) {
+				fputs(", ...", out);
+				return;
+			}
+			symbol = rt_text_escape(row->symbol, RT_NAME_CHARS);
+			kind = rt_text_escape(row->kind, RT_NAME_CHARS);
+			fprintf(out, "%s%s (%s)", n ? ", " : "; called were ", symbol ? symbol : "?", kind ? kind : "?");
+			free(symbol);
+			free(kind);
+			said[n++] = row->symbol;
+		}
+	}
+	if (!n)
+		fputs(", nor was any other native function", out);
+}
+
+static void rt_bput_not_there(FILE *out, const struct rt_bjudge *judge)
+{
+	const struct rt_bterm *term = &judge->node->term;
+
+	if (term->diff && !judge->world->n_old)
+		fputs(": nothing to compare with", out);
+	else if (term->what == RT_BW_PHASE)
+		fputs(": it never ran", out);
+	else if (term->what == RT_BW_NATIVE) {
+		fputs(": it was never called", out);
+		rt_bput_called(out, judge);
+	} else
+		fputs(": no such process", out);
+}
+
 static enum rt_btruth rt_bcompare(const struct rt_bexpr *expr, const struct rt_bnode *node, const struct rt_bworld *world, FILE *detail)
 {
 	struct rt_bjudge judge = {.expr = expr, .node = node, .world = world, .detail = detail};
@@ -267,7 +319,7 @@ static enum rt_btruth rt_bcompare(const struct rt_bexpr *expr, const struct rt_b
 			rt_bput_value(detail, node, judge.value, judge.base);
 			fputs(judge.where, detail);
 		} else {
-			fputs(term->diff && !world->n_old ? ": nothing to compare with" : term->what == RT_BW_PHASE ? ": it never ran" : term->what == RT_BW_NATIVE ? ": it was never called" : ": no such process", detail);
+			rt_bput_not_there(detail, &judge);
 		}
 	}
 	return judge.true_ones ? RT_BT_TRUE : judge.seen ? RT_BT_FALSE : RT_BT_UNKNOWN;

@@ -53,6 +53,7 @@ static const struct rt_bfield_row rt_bfields[] = {
 	{"outside", RT_BF_OUTSIDE, RT_BU_BYTES, RT_BW_PROC},
 	{"unaccounted", RT_BF_UNACCOUNTED, RT_BU_BYTES, RT_BW_PROC},
 	{"bytes", RT_BF_BYTES, RT_BU_BYTES, RT_BW_OUTSIDE | RT_BW_NATIVE},
+	{"freed", RT_BF_FREED, RT_BU_BYTES, RT_BW_NATIVE},
 	{"records", RT_BF_RECORDS, RT_BU_COUNT, RT_BW_LOST},
 	{"stacks", RT_BF_STACKS, RT_BU_COUNT, RT_BW_LOST},
 	{"late", RT_BF_LATE, RT_BU_COUNT, RT_BW_LOST},

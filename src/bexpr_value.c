@@ -148,6 +148,8 @@ static int64_t rt_bnative_value(const struct rt_native_sum_view *row, enum rt_bf
 	switch (field) {
 	case RT_BF_BYTES:
 		return row->is_free ? 0 : rt_bclamp(row->bytes);
+	case RT_BF_FREED:
+		return row->is_free ? rt_bclamp(row->bytes) : 0;
 	case RT_BF_CALLS:
 		return rt_bclamp(row->calls);
 	case RT_BF_TIME:
@@ -181,8 +183,8 @@ bool rt_bnative(const struct rt_proc_summary *proc, const struct rt_bterm *term,
 			continue;
 		if (!rt_bexpr_glob(term->native, row->symbol) && !rt_bexpr_glob(term->native, row->kind))
 			continue;
-		if (row->inner && strcmp(term->native, row->symbol))
-			continue; /* its sizes are in those of the call around it */
+		if (row->inner && term->field != RT_BF_OWN && strcmp(term->native, row->symbol))
+			continue; /* its sizes are in those of the call around it, but for what is its own */
 		*value = rt_bsum(*value, rt_bnative_value(row, term->field));
 		found = true;
 	}

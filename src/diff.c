@@ -50,12 +50,21 @@ bool rt_diff_phase_counts(const struct rt_diff *diff, const struct rt_diff_phase
 	return rt_diff_counts(diff, &phase->value[RT_DM_DELTA]) || rt_diff_counts(diff, &phase->value[RT_DM_OWN]);
 }
 
+bool rt_diff_native_counts(const struct rt_diff *diff, const struct rt_diff_native *native)
+{
+	return rt_diff_counts(diff, &native->value[RT_DN_BYTES]) || rt_diff_counts(diff, &native->value[RT_DN_DELTA]);
+}
+
 static bool rt_diff_proc_counts(const struct rt_diff *diff, const struct rt_diff_proc *proc)
 {
 	if (rt_diff_counts(diff, &proc->value[RT_DP_END]) || rt_diff_counts(diff, &proc->value[RT_DP_PEAK]))
 		return true;
 	for (size_t i = 0; i < proc->n_phases; i++) {
 		if (rt_diff_phase_counts(diff, &proc->phases[i]))
+			return true;
+	}
+	for (size_t i = 0; i < proc->n_natives; i++) {
+		if (rt_diff_native_counts(diff, &proc->natives[i]))
 			return true;
 	}
 	return false;
@@ -221,6 +230,7 @@ static void rt_diff_procs(struct rt_diff_make *make)
 		for (int m = 0; m < RT_DP_METRICS; m++)
 			rt_diff_proc_value(make, proc, (enum rt_diff_proc_metric)m);
 		rt_diff_phases(make, proc);
+		rt_diff_natives(make, proc);
 		proc->counts = rt_diff_proc_counts(&make->diff, proc);
 		pairs[i] = proc->pair;
 	}

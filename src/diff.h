@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * diff.h - what changed between runs: processes aligned by role and order, phases by path, growth by stack.
+ * diff.h - what changed between runs: processes aligned by role and order, phases by path, native functions by name, growth by stack.
  *
  * Pure: summaries in (account.h, with want_stacks), a comparison out. The last run is the new one, those before are the old ones, whose differences among
  * each other are the noise (noise.h). A difference is *said* if it is at least `min_size` and outside the noise. All sizes are bytes, times nanoseconds.
  *
  * Alignment. The n-th process of a role (in tree order) is the n-th of that role in every run. A phase is the same if all ids of its path are. A frame is the
- * same if function, file and line are, and its caller is the same; with `no_lines` without the line, for runs of different sources.
+ * same if function, file and line are, and its caller is the same; with `no_lines` without the line, for runs of different sources. A native function is the
+ * same if symbol, library, operation and innermost phase are.
  */
 #ifndef RT_DIFF_H
 #define RT_DIFF_H
@@ -76,6 +77,29 @@ struct rt_diff_stack {
 	struct rt_diff_value total, kind[RT_KINDS];
 };
 
+enum rt_diff_native_metric {
+	RT_DN_BYTES, /* asked for, or (is_free) given back */
+	RT_DN_DELTA, /* RSS changed inside, nested calls included */
+	RT_DN_KIND,  /* + enum rt_kind: the same by kind */
+	RT_DN_OWN = RT_DN_KIND + RT_KINDS, /* without nested calls */
+	RT_DN_GAINED,
+	RT_DN_RELEASED,
+	RT_DN_MAPPED, /* address space */
+	RT_DN_UNMAPPED,
+	RT_DN_TIME,
+	RT_DN_CALLS,
+	RT_DN_METRICS,
+};
+
+/* Calls of a native function in one phase of a process: a second view of changes that its phases have as well, and of what was asked for and never became resident. */
+struct rt_diff_native {
+	const char *symbol, *kind, *library; /* of the newest run that has it */
+	bool is_free, inner; /* as in struct rt_native_view */
+	const struct rt_phase *phase; /* innermost; NULL: in none */
+	enum rt_diff_state state;
+	struct rt_diff_value value[RT_DN_METRICS];
+};
+
 enum rt_diff_proc_metric {
 	RT_DP_END, /* RSS at its end, or at the end of the run */
 	RT_DP_GROWTH, /* less that at its baseline */
@@ -93,6 +117,8 @@ struct rt_diff_proc {
 	struct rt_diff_value value[RT_DP_METRICS];
 	const struct rt_diff_phase *phases; /* nesting order; the last one is what is outside of phases */
 	size_t n_phases;
+	const struct rt_diff_native *natives; /* largest difference of bytes or RSS first */
+	size_t n_natives;
 	const struct rt_diff_stack *stacks; /* largest first */
 	size_t n_stacks, stacks_left_out;
 };
@@ -108,7 +134,7 @@ struct rt_diff {
 	const struct rt_diff_proc *procs;
 	size_t n_procs;
 	const struct rt_bpair *pairs; /* of procs, for budgets */
-	/* Own parts of phases: how many differ by min_size, and how many of these are within the noise. */
+	/* Own parts of phases, and native functions: how many differ by min_size, and how many of these are within the noise. */
 	size_t n_large, n_noise;
 };
 
@@ -128,5 +154,8 @@ bool rt_diff_counts(const struct rt_diff *diff, const struct rt_diff_value *valu
 
 /* Is there something to say of this phase? */
 bool rt_diff_phase_counts(const struct rt_diff *diff, const struct rt_diff_phase *phase);
+
+/* Is there something to say of this function: of what it asked for or gave back, or of RSS inside? Calls and times alone are not. */
+bool rt_diff_native_counts(const struct rt_diff *diff, const struct rt_diff_native *native);
 
 #endif

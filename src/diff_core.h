@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
-/* diff_core.h - the comparison while it is made, shared by diff.c, diff_phases.c and diff_stacks.c. */
+/* diff_core.h - the comparison while it is made, shared by diff.c, diff_phases.c, diff_natives.c and diff_stacks.c. */
 #ifndef RT_DIFF_CORE_H
 #define RT_DIFF_CORE_H
 
@@ -43,6 +43,9 @@ static inline bool rt_diff_is_large(const struct rt_diff *diff, const struct rt_
 
 /* diff_phases.c: fills in a process's phases, and with them its stacks. */
 void rt_diff_phases(struct rt_diff_make *make, struct rt_diff_proc *proc);
+
+/* diff_natives.c: fills in a process's native functions. */
+void rt_diff_natives(struct rt_diff_make *make, struct rt_diff_proc *proc);
 
 /* diff_stacks.c. `row[run][i]` is the aligned phase of the run's i-th one; phases[n_phases - 1] is what is outside. Fills in the own parts by kind and the stacks. */
 void rt_diff_stacks(struct rt_diff_make *make, struct rt_diff_proc *proc, struct rt_diff_phase *phases, size_t *const row[]);

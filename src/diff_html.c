@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "diff_out.h"
+#include "memtext.h"
 #include "units.h"
 
 #define RT_NAME_CHARS 200
@@ -150,6 +151,56 @@ static void rt_put_phases(struct rt_diff_page *p, const struct rt_diff_proc *pro
 		fputs("</tbody></table></div>\n", p->out);
 }
 
+static void rt_put_native(struct rt_diff_page *p, const struct rt_diff_native *native)
+{
+	const struct rt_diff_value *calls = &native->value[RT_DN_CALLS];
+
+	fputs("<tr><td>", p->out);
+	rt_put_name(p, native->symbol);
+	rt_put_html(p->out, rt_diff_remark(native, p->lang));
+	fputs("</td>", p->out);
+	rt_put_value(p, &native->value[RT_DN_BYTES]);
+	if (calls->difference)
+		fprintf(p->out, "<td>%lld &rarr; %lld</td>", (long long)calls->noise.mean, (long long)calls->now);
+	else
+		fprintf(p->out, "<td>%lld</td>", (long long)calls->now);
+	rt_put_difference(p, "td", native->value[RT_DN_DELTA].difference);
+	rt_put_difference(p, "td", native->value[RT_DN_KIND + RT_ANON].difference);
+	rt_put_difference(p, "td", native->value[RT_DN_KIND + RT_FILE].difference);
+	rt_put_difference(p, "td", native->value[RT_DN_KIND + RT_SHMEM].difference);
+	fputs("<td class=\"left\">", p->out);
+	rt_put_name(p, native->kind);
+	fputs("</td><td class=\"left\">", p->out);
+	rt_put_name(p, rt_diff_native_phase(native, p->lang));
+	fputs("</td><td class=\"left\">", p->out);
+	rt_put_name(p, native->library);
+	fputs("</td><td class=\"left\">", p->out);
+	if (native->state != RT_DIFF_BOTH)
+		rt_put_word(p, native->state == RT_DIFF_NEW ? RT_DW_IS_NEW : RT_DW_IS_GONE);
+	fputs("</td></tr>\n", p->out);
+}
+
+static void rt_put_natives(struct rt_diff_page *p, const struct rt_diff_proc *proc)
+{
+	static const enum rt_diff_word more[] = {RT_DW_CALLS, RT_DW_INSIDE, RT_DW_ANON, RT_DW_FILE, RT_DW_SHMEM, RT_DW_NATIVE_KIND, RT_DW_PHASE, RT_DW_LIBRARY};
+	bool begun = false;
+
+	for (size_t i = 0; i < proc->n_natives; i++) {
+		if (!rt_diff_native_counts(p->diff, &proc->natives[i]))
+			continue;
+		if (!begun) {
+			fputs("<p>", p->out);
+			rt_put_word(p, RT_DW_NATIVES);
+			fputs("</p>\n", p->out);
+			rt_put_head(p, RT_DW_FUNCTION, more, sizeof(more) / sizeof(more[0]));
+		}
+		begun = true;
+		rt_put_native(p, &proc->natives[i]);
+	}
+	if (begun)
+		fputs("</tbody></table></div>\n", p->out);
+}
+
 static void rt_put_stack(struct rt_diff_page *p, const struct rt_diff_proc *proc, const struct rt_diff_stack *stack)
 {
 	static const enum rt_diff_word words[RT_KINDS] = {[RT_FILE] = RT_DW_FILE, [RT_ANON] = RT_DW_ANON, [RT_SHMEM] = RT_DW_SHMEM};
@@ -221,6 +272,7 @@ static void rt_put_proc(struct rt_diff_page *p, const struct rt_diff_proc *proc)
 	}
 	fputs("</p>\n", p->out);
 	rt_put_phases(p, proc);
+	rt_put_natives(p, proc);
 	if (proc->n_stacks) {
 		fputs("<p>", p->out);
 		rt_put_word(p, RT_DW_STACKS);
@@ -317,19 +369,12 @@ static void rt_put_page(struct rt_diff_page *p)
 int rt_diff_html(FILE *out, enum rt_lang lang, const struct rt_diff *diff)
 {
 	struct rt_diff_page p = {.lang = lang, .diff = diff};
-	char *text = NULL;
-	size_t len = 0;
-	int err = 0;
+	struct rt_memtext memory;
+	int err = rt_memtext_begin(&memory);
 
-	p.out = open_memstream(&text, &len);
-	if (!p.out)
-		return -ENOMEM;
+	if (err)
+		return err;
+	p.out = memory.out;
 	rt_put_page(&p);
-	if (fclose(p.out) || p.failed)
-		err = -ENOMEM;
-	errno = 0;
-	if (!err && (fwrite(text, 1, len, out) != len || fflush(out)))
-		err = errno ? -errno : -EIO;
-	free(text);
-	return err;
+	return rt_memtext_put(&memory, p.failed ? -ENOMEM : 0, out);
 }

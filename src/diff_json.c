@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
-/* A comparison as one JSON object: all figures of all processes and phases, and the stacks that are said. docs/schema/diff.schema.json describes it. */
+/* A comparison as one JSON object: all figures of all processes, phases and native functions, and the stacks that are said. docs/schema/diff.schema.json describes it. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
 #include "diff_out.h"
 #include "jsontext.h"
+#include "memtext.h"
 #include "units.h"
 
 /* Takes over `value`, also on failure; a NULL value or object fails. */
@@ -82,6 +82,28 @@ static json_t *rt_phase(bool *good, enum rt_lang lang, const struct rt_diff *dif
 	return object;
 }
 
+static json_t *rt_native(bool *good, const struct rt_diff *diff, const struct rt_diff_native *native)
+{
+	static const char *const keys[RT_DN_METRICS] = {
+		[RT_DN_BYTES] = "bytes", [RT_DN_DELTA] = "rss_delta_bytes", [RT_DN_KIND + RT_ANON] = "anon_bytes", [RT_DN_KIND + RT_FILE] = "file_bytes",
+		[RT_DN_KIND + RT_SHMEM] = "shmem_bytes", [RT_DN_OWN] = "own_bytes", [RT_DN_GAINED] = "gained_bytes", [RT_DN_RELEASED] = "released_bytes",
+		[RT_DN_MAPPED] = "mapped_bytes", [RT_DN_UNMAPPED] = "unmapped_bytes", [RT_DN_TIME] = "duration_ns", [RT_DN_CALLS] = "calls",
+	};
+	json_t *object = json_object();
+
+	rt_put(good, object, "symbol", rt_json_text(native->symbol));
+	rt_put(good, object, "library", rt_json_text(native->library));
+	rt_put(good, object, "kind", rt_json_text(native->kind));
+	rt_put(good, object, "op", json_string(native->is_free ? "free" : "alloc"));
+	rt_put(good, object, "inner", json_boolean(native->inner));
+	rt_put(good, object, "phase", native->phase ? rt_json_text(native->phase->id) : json_null());
+	rt_put(good, object, "state", rt_state(native->state));
+	rt_put(good, object, "said", json_boolean(rt_diff_native_counts(diff, native)));
+	for (int m = 0; m < RT_DN_METRICS; m++)
+		rt_put(good, object, keys[m], rt_value(good, diff, &native->value[m]));
+	return object;
+}
+
 static json_t *rt_stack(bool *good, const struct rt_diff *diff, const struct rt_diff_proc *proc, const struct rt_diff_stack *stack)
 {
 	json_t *object = json_object(), *frames = json_array(), *frame;
@@ -131,6 +153,10 @@ static json_t *rt_proc(bool *good, enum rt_lang lang, const struct rt_diff *diff
 		rt_append(good, list, rt_phase(good, lang, diff, &proc->phases[i]));
 	rt_put(good, object, "phases", list);
 	list = json_array();
+	for (size_t i = 0; i < proc->n_natives; i++)
+		rt_append(good, list, rt_native(good, diff, &proc->natives[i]));
+	rt_put(good, object, "native", list);
+	list = json_array();
 	for (size_t i = 0; i < proc->n_stacks; i++)
 		rt_append(good, list, rt_stack(good, diff, proc, &proc->stacks[i]));
 	rt_put(good, object, "stacks", list);
@@ -179,14 +205,15 @@ static json_t *rt_all(bool *good, enum rt_lang lang, const struct rt_diff *diff)
 int rt_diff_json(FILE *out, enum rt_lang lang, const struct rt_diff *diff)
 {
 	bool good = true;
-	json_t *object = rt_all(&good, lang, diff);
-	char *text = good ? json_dumps(object, JSON_COMPACT) : NULL;
-	int err = text ? 0 : -ENOMEM;
+	json_t *object;
+	struct rt_memtext memory;
+	int err = rt_memtext_begin(&memory);
 
-	errno = 0;
-	if (!err && (fputs(text, out) < 0 || fputc('\n', out) < 0 || fflush(out)))
-		err = errno ? -errno : -EIO;
-	free(text);
+	if (err)
+		return err;
+	object = rt_all(&good, lang, diff);
+	good = good && !json_dumpf(object, memory.out, JSON_COMPACT);
 	json_decref(object);
-	return err;
+	fputc('\n', memory.out);
+	return rt_memtext_put(&memory, good ? 0 : -ENOMEM, out);
 }

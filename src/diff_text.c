@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memtext.h"
 #include "table.h"
 
 #define RT_SHOWN_FRAMES 8u
@@ -43,6 +44,15 @@ const char *rt_diff_word(enum rt_diff_word word, enum rt_lang lang)
 		[RT_DW_ONLY_OLD] = {"新运行中没有", "not in the new run"},
 		[RT_DW_IS_NEW] = {"新增", "new"},
 		[RT_DW_IS_GONE] = {"消失", "gone"},
+		[RT_DW_NATIVES] = {"本地函数 (C/C++), 按申请或归还的大小", "native functions (C/C++), by what they asked for or gave back"},
+		[RT_DW_FUNCTION] = {"函数", "function"},
+		[RT_DW_CALLS] = {"次数", "calls"},
+		[RT_DW_INSIDE] = {"RSS变化", "RSS inside"},
+		[RT_DW_NATIVE_KIND] = {"种类", "kind"},
+		[RT_DW_LIBRARY] = {"库", "library"},
+		[RT_DW_FREE] = {" (释放)", " (free)"},
+		[RT_DW_INNER] = {" (内层)", " (inner)"},
+		[RT_DW_FREE_INNER] = {" (释放, 内层)", " (free, inner)"},
 		[RT_DW_RSS_END] = {"结束时 RSS", "RSS at its end"},
 		[RT_DW_MORE_FRAMES] = {"另有 %zu 层外层帧", "and %zu frames further out"},
 		[RT_DW_MORE_STACKS] = {"另有 %zu 个调用栈", "and %zu more stacks"},
@@ -61,6 +71,18 @@ const char *rt_diff_word(enum rt_diff_word word, enum rt_lang lang)
 const char *rt_diff_label(const struct rt_diff_phase *phase, enum rt_lang lang)
 {
 	return phase->phase ? phase->phase->label.text[lang] : rt_diff_word(RT_DW_OUTSIDE, lang);
+}
+
+const char *rt_diff_remark(const struct rt_diff_native *native, enum rt_lang lang)
+{
+	if (native->is_free)
+		return rt_diff_word(native->inner ? RT_DW_FREE_INNER : RT_DW_FREE, lang);
+	return native->inner ? rt_diff_word(RT_DW_INNER, lang) : "";
+}
+
+const char *rt_diff_native_phase(const struct rt_diff_native *native, enum rt_lang lang)
+{
+	return native->phase ? native->phase->label.text[lang] : "-";
 }
 
 bool rt_diff_proc_shown(const struct rt_diff *diff, size_t at)
@@ -192,6 +214,46 @@ static void rt_put_phases(struct rt_diff_print *p, const struct rt_diff_proc *pr
 	p->failed |= !rt_table_put(p->out, &table, indent);
 }
 
+static void rt_put_native(struct rt_diff_print *p, struct rt_table *table, const struct rt_diff_native *native)
+{
+	const struct rt_diff_value *calls = &native->value[RT_DN_CALLS];
+
+	rt_table_text(table, 0, native->symbol, rt_diff_remark(native, p->lang));
+	rt_table_value(p, table, &native->value[RT_DN_BYTES]);
+	if (calls->difference)
+		rt_table_add(table, "%lld -> %lld", (long long)calls->noise.mean, (long long)calls->now);
+	else
+		rt_table_add(table, "%lld", (long long)calls->now);
+	rt_table_size(table, rt_signed(native->value[RT_DN_DELTA].difference));
+	rt_table_size(table, rt_signed(native->value[RT_DN_KIND + RT_ANON].difference));
+	rt_table_size(table, rt_signed(native->value[RT_DN_KIND + RT_FILE].difference));
+	rt_table_size(table, rt_signed(native->value[RT_DN_KIND + RT_SHMEM].difference));
+	rt_table_text(table, 0, native->kind, "");
+	rt_table_text(table, 0, rt_diff_native_phase(native, p->lang), "");
+	rt_table_text(table, 0, native->library, "");
+	rt_table_add(table, "%s", native->state == RT_DIFF_NEW ? rt_word(p, RT_DW_IS_NEW) : native->state == RT_DIFF_GONE ? rt_word(p, RT_DW_IS_GONE) : "");
+}
+
+static void rt_put_natives(struct rt_diff_print *p, const struct rt_diff_proc *proc, size_t indent)
+{
+	static const enum rt_diff_word more[] = {RT_DW_CALLS, RT_DW_INSIDE, RT_DW_ANON, RT_DW_FILE, RT_DW_SHMEM, RT_DW_NATIVE_KIND, RT_DW_PHASE, RT_DW_LIBRARY};
+	struct rt_table table = {.columns = p->diff->n_old > 1 ? 15 : 14};
+
+	for (size_t i = 0; i < proc->n_natives; i++) {
+		if (!rt_diff_native_counts(p->diff, &proc->natives[i]))
+			continue;
+		if (!table.count) {
+			fprintf(p->out, "%*s%s:\n", (int)indent, "", rt_word(p, RT_DW_NATIVES));
+			rt_table_head(p, &table, rt_word(p, RT_DW_FUNCTION));
+			for (size_t k = 0; k < sizeof(more) / sizeof(more[0]); k++)
+				rt_table_add(&table, "%s", rt_word(p, more[k]));
+			rt_table_add(&table, "%s", "");
+		}
+		rt_put_native(p, &table, &proc->natives[i]);
+	}
+	p->failed |= !rt_table_put(p->out, &table, indent + 2);
+}
+
 static void rt_put_stack(struct rt_diff_print *p, const struct rt_diff_proc *proc, const struct rt_diff_stack *stack, size_t indent)
 {
 	static const enum rt_diff_word words[RT_KINDS] = {[RT_FILE] = RT_DW_FILE, [RT_ANON] = RT_DW_ANON, [RT_SHMEM] = RT_DW_SHMEM};
@@ -262,6 +324,7 @@ static void rt_put_proc(struct rt_diff_print *p, const struct rt_diff_proc *proc
 	fputc('\n', p->out);
 	rt_put_proc_head(p, proc, indent);
 	rt_put_phases(p, proc, indent + 2);
+	rt_put_natives(p, proc, indent + 2);
 	if (!proc->n_stacks)
 		return;
 	fprintf(p->out, "%*s%s:\n", (int)indent + 2, "", rt_word(p, RT_DW_STACKS));
@@ -323,21 +386,14 @@ static void rt_put_procs(struct rt_diff_print *p)
 int rt_diff_text(FILE *out, enum rt_lang lang, const struct rt_diff *diff)
 {
 	struct rt_diff_print p = {.lang = lang, .diff = diff};
-	char *text = NULL;
-	size_t len = 0;
-	int err = 0;
+	struct rt_memtext memory;
+	int err = rt_memtext_begin(&memory);
 
-	p.out = open_memstream(&text, &len);
-	if (!p.out)
-		return -ENOMEM;
+	if (err)
+		return err;
+	p.out = memory.out;
 	rt_put_title(&p);
 	rt_put_whole(&p);
 	rt_put_procs(&p);
-	if (fclose(p.out) || p.failed)
-		err = -ENOMEM;
-	errno = 0;
-	if (!err && (fwrite(text, 1, len, out) != len || fflush(out)))
-		err = errno ? -errno : -EIO;
-	free(text);
-	return err;
+	return rt_memtext_put(&memory, p.failed ? -ENOMEM : 0, out);
 }

@@ -3,13 +3,11 @@
 
 #include <argp.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bexpr.h"
+#include "cmdline.h"
 #include "opts.h"
-#include "units.h"
 
 #define NAME "ramtrack-bpf diff"
 #define MIN_SIZE_DEFAULT (1 << 20)
@@ -42,78 +40,17 @@ static const char doc[] =
 	"Exit status: 0 good, whether runs differ or not; 1 error; 2 usage; 6 incomplete under --strict; 7 a budget is broken.";
 
 struct state {
-	FILE *out, *err;
+	struct rt_cmdline line;
+	FILE *out;
 	struct rt_diffopts opts;
-	int status;
 };
-
-__attribute__((format(printf, 2, 3))) static error_t refuse(struct state *s, const char *format, ...)
-{
-	va_list args;
-
-	fprintf(s->err, NAME ": ");
-	va_start(args, format);
-	vfprintf(s->err, format, args);
-	va_end(args);
-	fprintf(s->err, "\nTry '" NAME " --help' for all options.\n");
-	return EINVAL;
-}
-
-static error_t refuse_value(struct state *s, const char *option, const char *value, const char *allowed)
-{
-	char *safe = rt_text_escape(value, 100);
-
-	refuse(s, "%s: '%s' is not allowed; give %s", option, safe ? safe : "?", allowed);
-	free(safe);
-	return EINVAL;
-}
-
-/* One of a few words: its number, or -1. */
-static int word(const char *const *words, const char *text)
-{
-	for (int i = 0; words[i]; i++) {
-		if (!strcmp(words[i], text))
-			return i;
-	}
-	return -1;
-}
-
-static error_t add(struct state *s, const char ***list, size_t *n, const char *text)
-{
-	const char **more = reallocarray(*list, *n + 1, sizeof(*more));
-
-	if (!more) {
-		fprintf(s->err, NAME ": out of memory reading the command line; free some and try again\n");
-		s->status = 1;
-		return ENOMEM;
-	}
-	*list = more;
-	more[(*n)++] = text;
-	return 0;
-}
-
-static error_t add_expression(struct state *s, const char *text)
-{
-	struct rt_bexpr_error wrong;
-	struct rt_bexpr *expr = rt_bexpr_parse(text, &wrong);
-	char *safe;
-
-	if (expr || !wrong.column) {
-		rt_bexpr_free(expr);
-		return add(s, &s->opts.fail_if, &s->opts.n_fail_if, text);
-	}
-	safe = rt_text_escape(text, 200);
-	refuse(s, "--fail-if '%s': column %zu: %s", safe ? safe : "?", wrong.column, wrong.text);
-	free(safe);
-	return EINVAL;
-}
 
 static error_t add_ledger(struct state *s, const char *text)
 {
 	if (s->opts.n_ledgers >= RT_DIFF_RUNS)
-		return refuse(s, "more than %u ledgers; give fewer old ones", RT_DIFF_RUNS);
+		return rt_cmdline_refuse(&s->line, "more than %u ledgers; give fewer old ones", RT_DIFF_RUNS);
 	if (!*text)
-		return refuse_value(s, "FILE", text, "the name of a ledger");
+		return rt_cmdline_refuse_value(&s->line, "FILE", text, "the name of a ledger");
 	s->opts.ledger[s->opts.n_ledgers++] = text;
 	return 0;
 }
@@ -123,38 +60,33 @@ static error_t check(struct state *s)
 	if (s->opts.shown)
 		return 0;
 	if (s->opts.n_ledgers < 2)
-		return refuse(s, "%zu ledgers; give two or more, the new one last: " NAME " OLD [OLD...] NEW", s->opts.n_ledgers);
+		return rt_cmdline_refuse(&s->line, "%zu ledgers; give two or more, the new one last: " NAME " OLD [OLD...] NEW", s->opts.n_ledgers);
 	if (s->opts.junit && !s->opts.n_fail_if && !s->opts.n_budgets)
-		return refuse(s, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
+		return rt_cmdline_refuse(&s->line, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
 	if (s->opts.junit && s->opts.output && !strcmp(s->opts.junit, s->opts.output))
-		return refuse(s, "--junit and -o/--output both write to '%s'; give two different files", s->opts.junit);
+		return rt_cmdline_refuse(&s->line, "--junit and -o/--output both write to '%s'; give two different files", s->opts.junit);
 	for (size_t i = 0; s->opts.output && i < s->opts.n_ledgers; i++) {
 		if (!strcmp(s->opts.output, s->opts.ledger[i]))
-			return refuse(s, "-o/--output would overwrite the ledger '%s'; give another file", s->opts.output);
+			return rt_cmdline_refuse(&s->line, "-o/--output would overwrite the ledger '%s'; give another file", s->opts.output);
 	}
 	return 0;
 }
 
-static error_t on_choice(struct state *s, int key, const char *arg)
+static error_t on_format(struct state *s, const char *arg)
 {
-	static const char *const formats[] = {"text", "json", "html", NULL}, *const langs[] = {"zh", "en", NULL};
-	int choice = word(key == OPT_FORMAT ? formats : langs, arg);
+	static const struct rt_cmdline_word words[] = {{"text", RT_DIFF_TEXT}, {"json", RT_DIFF_JSON}, {"html", RT_DIFF_HTML}, {NULL, 0}};
+	int format = rt_cmdline_word_find(words, arg);
 
-	if (choice < 0)
-		return key == OPT_FORMAT ? refuse_value(s, "--format", arg, "text, json or html") : refuse_value(s, "--lang", arg, "zh or en");
-	if (key == OPT_FORMAT)
-		s->opts.format = (enum rt_diff_format)choice;
-	else
-		s->opts.lang = (enum rt_lang)choice;
+	if (format < 0)
+		return rt_cmdline_refuse_value(&s->line, "--format", arg, "text, json or html");
+	s->opts.format = (enum rt_diff_format)format;
 	return 0;
 }
 
-static error_t on_text(struct state *s, const char *option, const char *arg, const char **to)
+/* What is written to has a name: standard output is where the comparison goes without one. */
+static error_t on_file(struct state *s, const char *option, const char *arg, const char **to)
 {
-	if (!*arg)
-		return refuse_value(s, option, arg, "a name");
-	*to = arg;
-	return 0;
+	return rt_cmdline_text(&s->line, option, strcmp(arg, "-") ? arg : "", "a name", to);
 }
 
 static error_t on_key(int key, char *arg, struct argp_state *argp)
@@ -164,19 +96,20 @@ static error_t on_key(int key, char *arg, struct argp_state *argp)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		argp->out_stream = s->out;
-		argp->err_stream = s->err;
+		argp->err_stream = s->line.err;
 		return 0;
 	case 'P':
-		return on_text(s, "-P/--profile", arg, &s->opts.profile);
+		return rt_cmdline_text(&s->line, "-P/--profile", arg, "a name", &s->opts.profile);
 	case 'z':
-		return rt_size_parse(arg, &s->opts.min_size) ? refuse_value(s, "-z/--min-size", arg, "a size such as 4096, 64K, 1M or 1.5G") : 0;
+		return rt_cmdline_min_size(&s->line, arg, &s->opts.min_size);
 	case 'o':
-		return on_text(s, "-o/--output", strcmp(arg, "-") ? arg : "", &s->opts.output);
+		return on_file(s, "-o/--output", arg, &s->opts.output);
 	case OPT_JUNIT:
-		return on_text(s, "--junit", strcmp(arg, "-") ? arg : "", &s->opts.junit);
+		return on_file(s, "--junit", arg, &s->opts.junit);
 	case OPT_FORMAT:
+		return on_format(s, arg);
 	case OPT_LANG:
-		return on_choice(s, key, arg);
+		return rt_cmdline_lang(&s->line, arg, &s->opts.lang);
 	case OPT_NO_LINES:
 		s->opts.no_lines = true;
 		return 0;
@@ -184,9 +117,9 @@ static error_t on_key(int key, char *arg, struct argp_state *argp)
 		s->opts.strict = true;
 		return 0;
 	case OPT_FAIL_IF:
-		return add_expression(s, arg);
+		return rt_cmdline_fail_if(&s->line, &s->opts.fail_if, &s->opts.n_fail_if, arg);
 	case OPT_BUDGET:
-		return *arg ? add(s, &s->opts.budgets, &s->opts.n_budgets, arg) : refuse_value(s, "--budget", arg, "the name of a YAML file");
+		return *arg ? rt_cmdline_add(&s->line, &s->opts.budgets, &s->opts.n_budgets, arg) : rt_cmdline_refuse_value(&s->line, "--budget", arg, "the name of a YAML file");
 	case 'v':
 		s->opts.verbosity++;
 		return 0;
@@ -212,13 +145,13 @@ int rt_diffopts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_dif
 {
 	static const struct argp argp = {options, on_key, "OLD [OLD...] NEW", doc, NULL, NULL, NULL};
 	static char name[] = NAME;
-	struct state s = {.out = out, .err = err, .opts = {.min_size = MIN_SIZE_DEFAULT}};
+	struct state s = {.line = {.name = NAME, .err = err}, .out = out, .opts = {.min_size = MIN_SIZE_DEFAULT}};
 
 	argv[0] = name;
 	argp_err_exit_status = RT_EXIT_USAGE;
 	if (argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP, NULL, &s)) {
 		rt_diffopts_free(&s.opts);
-		return s.status ? s.status : RT_EXIT_USAGE;
+		return s.line.status ? s.line.status : RT_EXIT_USAGE;
 	}
 	*opts = s.opts;
 	return 0;

@@ -2,9 +2,8 @@
 #include "docopts.h"
 
 #include <argp.h>
-#include <errno.h>
-#include <stdlib.h>
 
+#include "cmdline.h"
 #include "opts.h"
 #include "units.h"
 
@@ -30,18 +29,10 @@ static const char doc[] =
 	"5 kernel feature missing.";
 
 struct state {
-	FILE *out, *err;
+	struct rt_cmdline line;
+	FILE *out;
 	struct rt_docopts opts;
 };
-
-static error_t refuse(struct state *s, const char *what, const char *value, const char *advice)
-{
-	char *safe = rt_text_escape(value, 100);
-
-	fprintf(s->err, NAME ": %s'%s'%s\nTry '" NAME " --help' for all options.\n", what, safe ? safe : "?", advice);
-	free(safe);
-	return EINVAL;
-}
 
 static error_t on_key(int key, char *arg, struct argp_state *argp)
 {
@@ -51,20 +42,17 @@ static error_t on_key(int key, char *arg, struct argp_state *argp)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		argp->out_stream = s->out;
-		argp->err_stream = s->err;
+		argp->err_stream = s->line.err;
 		return 0;
 	case 'p':
 		if (rt_number_parse(arg, 1, RT_PID_MAX, &pid))
-			return refuse(s, "-p/--pid: ", arg, " is not allowed; give a process id from 1 to 4194304");
+			return rt_cmdline_refuse_value(&s->line, "-p/--pid", arg, "a process id from 1 to 4194304");
 		if (s->opts.pid && s->opts.pid != pid)
-			return refuse(s, "-p/--pid: ", arg, " is a second process; doctor looks at one at a time");
+			return rt_cmdline_refuse_text(&s->line, "-p/--pid: ", arg, " is a second process; doctor looks at one at a time");
 		s->opts.pid = (uint32_t)pid;
 		return 0;
 	case 'P':
-		if (!*arg)
-			return refuse(s, "-P/--profile: ", arg, " is not allowed; give the name of an installed profile, or a file");
-		s->opts.profile = arg;
-		return 0;
+		return rt_cmdline_text(&s->line, "-P/--profile", arg, "the name of an installed profile, or a file", &s->opts.profile);
 	case OPT_JSON:
 		s->opts.json = true;
 		return 0;
@@ -78,7 +66,7 @@ static error_t on_key(int key, char *arg, struct argp_state *argp)
 		argp->next = argp->argc;
 		return 0;
 	case ARGP_KEY_ARG:
-		return refuse(s, "", arg, " is not an option; give -p before a process id");
+		return rt_cmdline_refuse_text(&s->line, "", arg, " is not an option; give -p before a process id");
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -88,7 +76,7 @@ int rt_docopts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_doco
 {
 	static const struct argp argp = {options, on_key, NULL, doc, NULL, NULL, NULL};
 	static char name[] = NAME;
-	struct state s = {.out = out, .err = err, .opts = {.profile = "vllm"}};
+	struct state s = {.line = {.name = NAME, .err = err}, .out = out, .opts = {.profile = "vllm"}};
 
 	argv[0] = name;
 	argp_err_exit_status = RT_EXIT_USAGE;

@@ -4,11 +4,10 @@
 #include <argp.h>
 #include <errno.h>
 #include <regex.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bexpr.h"
+#include "cmdline.h"
 #include "taglog.h"
 #include "units.h"
 
@@ -111,41 +110,14 @@ static const char rt_opts_doc[] =
 
 /* What the parser works on. */
 struct rt_opts_state {
-	FILE *out, *err;
+	struct rt_cmdline line;
+	FILE *out;
 	struct rt_opts opts;
-	int status; /* exit status once something was refused */
 	bool separator; /* a -- was seen */
 	bool value_given;
 	int format; /* enum rt_format_id of --format, -1: text */
 	bool format_given;
 };
-
-/* ---- messages ---- */
-
-/* Says what is wrong with the command line. Returns what the argp parser returns to stop. */
-__attribute__((format(printf, 2, 3)))
-static error_t rt_opts_refuse(struct rt_opts_state *state, const char *format, ...)
-{
-	va_list args;
-
-	fprintf(state->err, RT_NAME ": ");
-	va_start(args, format);
-	vfprintf(state->err, format, args);
-	va_end(args);
-	fprintf(state->err, "\nTry '" RT_NAME " --help' for all options.\n");
-	state->status = RT_EXIT_USAGE;
-	return EINVAL;
-}
-
-static error_t rt_opts_refuse_value(struct rt_opts_state *state, const char *option, const char *value,
-				    const char *allowed)
-{
-	char *safe = rt_text_escape(value, 100);
-	error_t err = rt_opts_refuse(state, "%s: '%s' is not allowed; give %s", option, safe ? safe : "?", allowed);
-
-	free(safe);
-	return err;
-}
 
 /* ---- values ---- */
 
@@ -157,18 +129,14 @@ static error_t rt_opts_pid(struct rt_opts_state *state, const char *text)
 	size_t i;
 
 	if (rt_number_parse(text, 1, RT_PID_MAX, &pid))
-		return rt_opts_refuse_value(state, "-p/--pid", text,
-					    "a process id from 1 to 4194304 (-p may be repeated)");
+		return rt_cmdline_refuse_value(&state->line, "-p/--pid", text, "a process id from 1 to 4194304 (-p may be repeated)");
 	for (i = 0; i < opts->n_pids; i++) {
 		if (opts->pids[i] == pid)
 			return 0;
 	}
 	more = reallocarray(opts->pids, opts->n_pids + 1, sizeof(*more));
-	if (!more) {
-		fprintf(state->err, RT_NAME ": out of memory reading the command line; free some and try again\n");
-		state->status = 1;
-		return ENOMEM;
-	}
+	if (!more)
+		return rt_cmdline_no_memory(&state->line);
 	opts->pids = more;
 	more[opts->n_pids++] = (uint32_t)pid;
 	return 0;
@@ -179,16 +147,8 @@ static error_t rt_opts_duration(struct rt_opts_state *state, const char *text)
 	uint64_t ns;
 
 	if (rt_time_parse(text, &ns) || !ns)
-		return rt_opts_refuse_value(state, "-d/--duration", text,
-					    "a time above 0 such as 30, 30s, 5m, 1h or 500ms");
+		return rt_cmdline_refuse_value(&state->line, "-d/--duration", text, "a time above 0 such as 30, 30s, 5m, 1h or 500ms");
 	state->opts.duration_ns = ns;
-	return 0;
-}
-
-static error_t rt_opts_min_size(struct rt_opts_state *state, const char *text)
-{
-	if (rt_size_parse(text, &state->opts.min_size))
-		return rt_opts_refuse_value(state, "-z/--min-size", text, "a size such as 4096, 64K, 1M or 1.5G");
 	return 0;
 }
 
@@ -197,17 +157,8 @@ static error_t rt_opts_sample_hz(struct rt_opts_state *state, const char *text)
 	uint64_t hz;
 
 	if (rt_number_parse(text, 0, RT_SAMPLE_HZ_MAX, &hz))
-		return rt_opts_refuse_value(state, "--sample-hz", text, "a number from 0 to 10000");
+		return rt_cmdline_refuse_value(&state->line, "--sample-hz", text, "a number from 0 to 10000");
 	state->opts.sample_hz = (unsigned int)hz;
-	return 0;
-}
-
-static error_t rt_opts_text(struct rt_opts_state *state, const char *option, const char *text, const char *allowed,
-			    const char **value)
-{
-	if (!*text)
-		return rt_opts_refuse_value(state, option, text, allowed);
-	*value = text;
 	return 0;
 }
 
@@ -219,8 +170,7 @@ static error_t rt_opts_wait(struct rt_opts_state *state, const char *text)
 	int bad;
 
 	if (!*text)
-		return rt_opts_refuse_value(state, "--wait", text,
-					    "a regular expression for the command line, such as 'vllm serve'");
+		return rt_cmdline_refuse_value(&state->line, "--wait", text, "a regular expression for the command line, such as 'vllm serve'");
 	bad = regcomp(&regex, text, REG_EXTENDED | REG_NOSUB);
 	if (!bad) {
 		regfree(&regex);
@@ -229,60 +179,33 @@ static error_t rt_opts_wait(struct rt_opts_state *state, const char *text)
 	}
 	regerror(bad, NULL, reason, sizeof(reason));
 	safe = rt_text_escape(text, 100);
-	err = rt_opts_refuse(state, "--wait: '%s' is no POSIX extended regular expression: %s", safe ? safe : "?",
-			     reason);
+	err = rt_cmdline_refuse(&state->line, "--wait: '%s' is no POSIX extended regular expression: %s", safe ? safe : "?", reason);
 	free(safe);
 	return err;
 }
 
-struct rt_opts_word {
-	const char *name;
-	int value;
-};
-
-/* One of a few words. Returns its value, or -1. */
-static int rt_opts_word_find(const struct rt_opts_word *words, const char *text)
-{
-	for (; words->name; words++) {
-		if (!strcmp(words->name, text))
-			return words->value;
-	}
-	return -1;
-}
-
-static error_t rt_opts_lang(struct rt_opts_state *state, const char *text)
-{
-	static const struct rt_opts_word words[] = {{"zh", RT_LANG_ZH}, {"en", RT_LANG_EN}, {NULL, 0}};
-	int lang = rt_opts_word_find(words, text);
-
-	if (lang < 0)
-		return rt_opts_refuse_value(state, "--lang", text, "zh or en");
-	state->opts.lang = (enum rt_lang)lang;
-	return 0;
-}
-
 static error_t rt_opts_color(struct rt_opts_state *state, const char *text)
 {
-	static const struct rt_opts_word words[] = {
+	static const struct rt_cmdline_word words[] = {
 		{"auto", RT_COLOR_AUTO}, {"always", RT_COLOR_ALWAYS}, {"never", RT_COLOR_NEVER}, {NULL, 0},
 	};
-	int color = rt_opts_word_find(words, text);
+	int color = rt_cmdline_word_find(words, text);
 
 	if (color < 0)
-		return rt_opts_refuse_value(state, "--color", text, "auto, always or never");
+		return rt_cmdline_refuse_value(&state->line, "--color", text, "auto, always or never");
 	state->opts.color = (enum rt_color)color;
 	return 0;
 }
 
 static error_t rt_opts_value(struct rt_opts_state *state, const char *text)
 {
-	static const struct rt_opts_word words[] = {
+	static const struct rt_cmdline_word words[] = {
 		{"gained", RT_FOLDED_GAINED}, {"released", RT_FOLDED_RELEASED}, {"held", RT_FOLDED_HELD}, {NULL, 0},
 	};
-	int value = rt_opts_word_find(words, text);
+	int value = rt_cmdline_word_find(words, text);
 
 	if (value < 0)
-		return rt_opts_refuse_value(state, "--value", text, "gained, released or held");
+		return rt_cmdline_refuse_value(&state->line, "--value", text, "gained, released or held");
 	state->opts.folded_value = (enum rt_folded_value)value;
 	state->value_given = true;
 	return 0;
@@ -296,52 +219,20 @@ static error_t rt_opts_mm_source(struct rt_opts_state *state, const char *text)
 		state->opts.mm_source = (enum rt_mm_source)source;
 		return 0;
 	}
-	return rt_opts_refuse_value(state, "--mm-source", text, "auto, rss_stat, fexit, kprobe or tracepoint");
+	return rt_cmdline_refuse_value(&state->line, "--mm-source", text, "auto, rss_stat, fexit, kprobe or tracepoint");
 }
 
 static error_t rt_opts_python_entry(struct rt_opts_state *state, const char *text)
 {
-	static const struct rt_opts_word words[] = {
+	static const struct rt_cmdline_word words[] = {
 		{"auto", RT_ENTRY_AUTO}, {"off", RT_ENTRY_OFF}, {"usdt", RT_ENTRY_USDT}, {"uprobe", RT_ENTRY_UPROBE}, {"watch", RT_ENTRY_WATCH}, {NULL, 0},
 	};
-	int entry = rt_opts_word_find(words, text);
+	int entry = rt_cmdline_word_find(words, text);
 
 	if (entry < 0)
-		return rt_opts_refuse_value(state, "--python-entry", text, "auto, off, usdt, uprobe or watch");
+		return rt_cmdline_refuse_value(&state->line, "--python-entry", text, "auto, off, usdt, uprobe or watch");
 	state->opts.python_entry = (enum rt_python_entry)entry;
 	return 0;
-}
-
-/* Adds to a list whose texts are argv's. */
-static error_t rt_opts_add(struct rt_opts_state *state, const char ***list, size_t *n, const char *text)
-{
-	const char **more = reallocarray(*list, *n + 1, sizeof(*more));
-
-	if (!more) {
-		fprintf(state->err, RT_NAME ": out of memory reading the command line; free some and try again\n");
-		state->status = 1;
-		return ENOMEM;
-	}
-	*list = more;
-	more[(*n)++] = text;
-	return 0;
-}
-
-static error_t rt_opts_fail_if(struct rt_opts_state *state, const char *text)
-{
-	struct rt_bexpr_error wrong;
-	struct rt_bexpr *expr = rt_bexpr_parse(text, &wrong);
-	char *safe;
-	error_t err;
-
-	if (expr || !wrong.column) {
-		rt_bexpr_free(expr);
-		return rt_opts_add(state, &state->opts.fail_if, &state->opts.n_fail_if, text);
-	}
-	safe = rt_text_escape(text, 200);
-	err = rt_opts_refuse(state, "--fail-if '%s': column %zu: %s", safe ? safe : "?", wrong.column, wrong.text);
-	free(safe);
-	return err;
 }
 
 /* --fail-if, --budget, --junit. */
@@ -351,25 +242,25 @@ static error_t rt_opts_budget(struct rt_opts_state *state, int key, const char *
 	error_t err;
 
 	if (key == RT_OPT_FAIL_IF)
-		return rt_opts_fail_if(state, text);
+		return rt_cmdline_fail_if(&state->line, &state->opts.fail_if, &state->opts.n_fail_if, text);
 	if (key == RT_OPT_JUNIT) {
 		if (!strcmp(text, "-"))
-			return rt_opts_refuse_value(state, "--junit", text, "the name of a file; standard output has the log");
-		return rt_opts_text(state, "--junit", text, "the name of a file", &state->opts.junit);
+			return rt_cmdline_refuse_value(&state->line, "--junit", text, "the name of a file; standard output has the log");
+		return rt_cmdline_text(&state->line, "--junit", text, "the name of a file", &state->opts.junit);
 	}
-	err = rt_opts_text(state, "--budget", text, "the name of a YAML file", &file);
-	return err ? err : rt_opts_add(state, &state->opts.budgets, &state->opts.n_budgets, file);
+	err = rt_cmdline_text(&state->line, "--budget", text, "the name of a YAML file", &file);
+	return err ? err : rt_cmdline_add(&state->line, &state->opts.budgets, &state->opts.n_budgets, file);
 }
 
 /* ---- commands ---- */
 
-static const struct rt_opts_word rt_commands[] = {{"record", RT_COMMAND_RECORD}, {"report", RT_COMMAND_REPORT}, {NULL, 0}};
+static const struct rt_cmdline_word rt_commands[] = {{"record", RT_COMMAND_RECORD}, {"report", RT_COMMAND_REPORT}, {NULL, 0}};
 
 static error_t rt_opts_report_format(struct rt_opts_state *state, const char *text)
 {
 	state->format = rt_format_find(text);
 	if (state->format < 0 && strcmp(text, "text"))
-		return rt_opts_refuse_value(state, "--format", text, "text, json, html, perfetto, folded or prom");
+		return rt_cmdline_refuse_value(&state->line, "--format", text, "text, json, html, perfetto, folded or prom");
 	state->format_given = true;
 	return 0;
 }
@@ -382,10 +273,9 @@ static error_t rt_opts_apply_format(struct rt_opts_state *state)
 	if (state->format < 0)
 		return 0;
 	if (opts->n_ledgers > 1)
-		return rt_opts_refuse(state, "--format %s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report",
-				      rt_format_get((enum rt_format_id)state->format)->name, opts->n_ledgers);
+		return rt_cmdline_refuse(&state->line, "--format %s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report", rt_format_get((enum rt_format_id)state->format)->name, opts->n_ledgers);
 	if (opts->format_file[state->format])
-		return rt_opts_refuse(state, "--format %s and --%s FILE are the same; give one of the two", rt_format_get((enum rt_format_id)state->format)->name,
+		return rt_cmdline_refuse(&state->line, "--format %s and --%s FILE are the same; give one of the two", rt_format_get((enum rt_format_id)state->format)->name,
 				      rt_format_get((enum rt_format_id)state->format)->name);
 	opts->format_file[state->format] = opts->output ? opts->output : "-";
 	opts->output = NULL;
@@ -411,7 +301,7 @@ static error_t rt_opts_refuse_live(struct rt_opts_state *state, int key)
 
 	while (option->key != key)
 		option++;
-	return rt_opts_refuse(state, "--%s is for a live run; report reads ledgers: " RT_NAME " report [OPTIONS] FILE...", option->name);
+	return rt_cmdline_refuse(&state->line, "--%s is for a live run; report reads ledgers: " RT_NAME " report [OPTIONS] FILE...", option->name);
 }
 
 static error_t rt_opts_check_report(struct rt_opts_state *state)
@@ -421,8 +311,7 @@ static error_t rt_opts_check_report(struct rt_opts_state *state)
 	if (!opts->n_ledgers)
 		opts->ledger[opts->n_ledgers++] = RT_LEDGER_DEFAULT;
 	if (opts->n_ledgers > 1 && (opts->output || opts->json || opts->junit))
-		return rt_opts_refuse(state, "%s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report",
-				      opts->output ? "-o/--output" : opts->json ? "-j/--json" : "--junit", opts->n_ledgers);
+		return rt_cmdline_refuse(&state->line, "%s takes one ledger at a time, and there are %zu; give each its own " RT_NAME " report", opts->output ? "-o/--output" : opts->json ? "-j/--json" : "--junit", opts->n_ledgers);
 	return rt_opts_apply_format(state);
 }
 
@@ -432,7 +321,7 @@ static error_t rt_opts_check_record(struct rt_opts_state *state)
 
 	if (opts->what == RT_COMMAND_RECORD) {
 		if (opts->record)
-			return rt_opts_refuse(state, "record writes one ledger; give its name with -o, not with --record");
+			return rt_cmdline_refuse(&state->line, "record writes one ledger; give its name with -o, not with --record");
 		opts->record = opts->output ? opts->output : RT_LEDGER_DEFAULT;
 		opts->output = NULL;
 		opts->no_log = true;
@@ -440,9 +329,9 @@ static error_t rt_opts_check_record(struct rt_opts_state *state)
 	if (!opts->record)
 		return 0;
 	if (!strcmp(opts->record, "-"))
-		return rt_opts_refuse(state, "a ledger cannot go to standard output; give a file");
+		return rt_cmdline_refuse(&state->line, "a ledger cannot go to standard output; give a file");
 	if ((opts->output && !strcmp(opts->record, opts->output)) || (opts->json && !strcmp(opts->record, opts->json)))
-		return rt_opts_refuse(state, "the ledger and another output both write to '%s'; give two different files", opts->record);
+		return rt_cmdline_refuse(&state->line, "the ledger and another output both write to '%s'; give two different files", opts->record);
 	return 0;
 }
 
@@ -454,8 +343,8 @@ static error_t rt_opts_format(struct rt_opts_state *state, enum rt_format_id id,
 	const struct rt_format *format = rt_format_get(id);
 
 	if (!strcmp(text, "-"))
-		return rt_opts_refuse_value(state, format->option, text, "the name of a file; standard output has the log");
-	return rt_opts_text(state, format->option, text, "the name of a file", &state->opts.format_file[id]);
+		return rt_cmdline_refuse_value(&state->line, format->option, text, "the name of a file; standard output has the log");
+	return rt_cmdline_text(&state->line, format->option, text, "the name of a file", &state->opts.format_file[id]);
 }
 
 /* Of all files that are written, no two are one. */
@@ -472,7 +361,7 @@ static error_t rt_opts_check_files(struct rt_opts_state *state)
 	for (size_t i = 0; i < RT_FORMATS + OWN; i++) {
 		for (size_t k = 0; file[i] && k < i; k++) {
 			if (file[k] && !strcmp(file[i], file[k]))
-				return rt_opts_refuse(state, "%s and %s both write to '%s'; give two different files", option[k], option[i], file[i]);
+				return rt_cmdline_refuse(&state->line, "%s and %s both write to '%s'; give two different files", option[k], option[i], file[i]);
 		}
 	}
 	return 0;
@@ -484,21 +373,17 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 	struct rt_opts *opts = &state->opts;
 
 	if (state->separator && !opts->command && opts->what != RT_COMMAND_REPORT)
-		return rt_opts_refuse(state, "nothing stands after --; give -- COMMAND [ARG...], "
-					     "or -p PID for a running process");
+		return rt_cmdline_refuse(&state->line, "nothing stands after --; give -- COMMAND [ARG...], or -p PID for a running process");
 	if (state->format_given && opts->what != RT_COMMAND_REPORT)
-		return rt_opts_refuse(state, "--format is for '" RT_NAME " report'; a live run takes --html, --perfetto, --folded or --prom FILE, and -j FILE");
+		return rt_cmdline_refuse(&state->line, "--format is for '" RT_NAME " report'; a live run takes --html, --perfetto, --folded or --prom FILE, and -j FILE");
 	if (opts->what == RT_COMMAND_REPORT ? rt_opts_check_report(state) : rt_opts_check_record(state))
 		return EINVAL;
 	if (opts->what != RT_COMMAND_REPORT && !opts->n_pids && !opts->command && !opts->wait)
-		return rt_opts_refuse(state, "no target; give -p PID for a running process, "
-					     "-- COMMAND [ARG...] to start one, or --wait REGEX for one to come");
+		return rt_cmdline_refuse(&state->line, "no target; give -p PID for a running process, -- COMMAND [ARG...] to start one, or --wait REGEX for one to come");
 	if (opts->wait && (opts->n_pids || opts->command))
-		return rt_opts_refuse(state, "--wait and %s cannot be traced in one run; give one of the two",
-				      opts->n_pids ? "-p" : "-- COMMAND");
+		return rt_cmdline_refuse(&state->line, "--wait and %s cannot be traced in one run; give one of the two", opts->n_pids ? "-p" : "-- COMMAND");
 	if (opts->n_pids && opts->command)
-		return rt_opts_refuse(state, "-p %u and -- %s cannot be traced in one run; give one of the two",
-				      opts->pids[0], opts->command[0]);
+		return rt_cmdline_refuse(&state->line, "-p %u and -- %s cannot be traced in one run; give one of the two", opts->pids[0], opts->command[0]);
 	if (rt_opts_check_files(state))
 		return EINVAL;
 	if (opts->output && !strcmp(opts->output, "-"))
@@ -506,25 +391,21 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 	else if (!opts->output && opts->json && !strcmp(opts->json, "-"))
 		opts->log_to_stderr = true;
 	if (opts->junit && !opts->n_fail_if && !opts->n_budgets)
-		return rt_opts_refuse(state, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
+		return rt_cmdline_refuse(&state->line, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
 	if (state->value_given && !opts->format_file[RT_FORMAT_FOLDED])
-		return rt_opts_refuse(state, "--value needs --folded FILE, or report --format folded");
+		return rt_cmdline_refuse(&state->line, "--value needs --folded FILE, or report --format folded");
 	if (opts->json_growth && !opts->json)
-		return rt_opts_refuse(state, "--json-growth needs -j/--json; give -j FILE, "
-					     "or -j - for standard output");
+		return rt_cmdline_refuse(&state->line, "--json-growth needs -j/--json; give -j FILE, or -j - for standard output");
 	return 0;
 }
 
 static error_t rt_opts_argument(struct rt_opts_state *state, struct argp_state *argp, char *arg)
 {
-	char *safe;
-	error_t err;
-
 	if (state->opts.what == RT_COMMAND_REPORT) {
 		if (state->opts.n_ledgers == RT_LEDGERS_MAX)
-			return rt_opts_refuse(state, "more than %d ledgers; give fewer at a time", RT_LEDGERS_MAX);
+			return rt_cmdline_refuse(&state->line, "more than %d ledgers; give fewer at a time", RT_LEDGERS_MAX);
 		if (!*arg)
-			return rt_opts_refuse_value(state, "report", arg, "the name of a ledger");
+			return rt_cmdline_refuse_value(&state->line, "report", arg, "the name of a ledger");
 		state->opts.ledger[state->opts.n_ledgers++] = arg;
 		return 0;
 	}
@@ -534,11 +415,7 @@ static error_t rt_opts_argument(struct rt_opts_state *state, struct argp_state *
 		argp->next = argp->argc;
 		return 0;
 	}
-	safe = rt_text_escape(arg, 100);
-	err = rt_opts_refuse(state, "'%s' is not an option; give -- before a command to start, -p before a process id",
-			     safe ? safe : "?");
-	free(safe);
-	return err;
+	return rt_cmdline_refuse_text(&state->line, "", arg, " is not an option; give -- before a command to start, -p before a process id");
 }
 
 /* --help, --version, --usage: print, and read no further. */
@@ -595,30 +472,29 @@ static error_t rt_opts_key(int key, char *arg, struct argp_state *argp)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		argp->out_stream = state->out;
-		argp->err_stream = state->err;
+		argp->err_stream = state->line.err;
 		return 0;
 	case 'p':
 		return rt_opts_pid(state, arg);
 	case RT_OPT_WAIT:
 		return rt_opts_wait(state, arg);
 	case 'P':
-		return rt_opts_text(state, "-P/--profile", arg, "the name of an installed profile, or a file",
-				    &state->opts.profile);
+		return rt_cmdline_text(&state->line, "-P/--profile", arg, "the name of an installed profile, or a file", &state->opts.profile);
 	case 'd':
 		return rt_opts_duration(state, arg);
 	case 'o':
-		return rt_opts_text(state, "-o/--output", arg, file, &state->opts.output);
+		return rt_cmdline_text(&state->line, "-o/--output", arg, file, &state->opts.output);
 	case 'j':
-		return rt_opts_text(state, "-j/--json", arg, file, &state->opts.json);
+		return rt_cmdline_text(&state->line, "-j/--json", arg, file, &state->opts.json);
 	case RT_OPT_RECORD:
-		return rt_opts_text(state, "--record", arg, "the name of a file", &state->opts.record);
+		return rt_cmdline_text(&state->line, "--record", arg, "the name of a file", &state->opts.record);
 	case RT_OPT_LANG:
-		return rt_opts_lang(state, arg);
+		return rt_cmdline_lang(&state->line, arg, &state->opts.lang);
 	case RT_OPT_TAG:
 		state->opts.tag = arg;
 		return 0;
 	case 'z':
-		return rt_opts_min_size(state, arg);
+		return rt_cmdline_min_size(&state->line, arg, &state->opts.min_size);
 	case RT_OPT_SAMPLE_HZ:
 		return rt_opts_sample_hz(state, arg);
 	case RT_OPT_PYTHON_ENTRY:
@@ -655,12 +531,12 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 {
 	static const struct argp argp = {rt_options, rt_opts_key, rt_opts_args, rt_opts_doc, NULL, NULL, NULL};
 	struct rt_opts_state state = {
+		.line = {.name = RT_NAME, .err = err},
 		.out = out,
-		.err = err,
 		.format = -1,
 		.opts = {.tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
 	};
-	int what = argc > 1 ? rt_opts_word_find(rt_commands, argv[1]) : -1;
+	int what = argc > 1 ? rt_cmdline_word_find(rt_commands, argv[1]) : -1;
 	error_t failed;
 
 	if (what >= 0) { /* the rest is as if the word were not there */
@@ -674,7 +550,7 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 	failed = argp_parse(&argp, argc, argv, ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &state);
 	if (failed) {
 		rt_opts_free(&state.opts);
-		return state.status ? state.status : RT_EXIT_USAGE;
+		return state.line.status ? state.line.status : RT_EXIT_USAGE;
 	}
 	if (!state.opts.profile && state.opts.what != RT_COMMAND_REPORT)
 		state.opts.profile = "vllm";

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "mapname.h"
+#include "memtext.h"
 #include "table.h"
 #include "units.h"
 
@@ -390,7 +391,7 @@ static void rt_put_natives(struct rt_report *report, const struct rt_proc_summar
 		const struct rt_native_sum_view *row = &proc->natives[i];
 
 		rt_table_text(&table, 0, row->symbol, rt_native_remark(report, row));
-		rt_table_add(&table, "%s", row->kind);
+		rt_table_text(&table, 0, row->kind, "");
 		rt_table_text(&table, 0, row->phase ? row->phase->label.text[report->lang] : "-", "");
 		rt_table_add(&table, "%llu", (unsigned long long)row->calls);
 		rt_table_size(&table, rt_time_format(row->duration_ns));
@@ -699,20 +700,11 @@ static int rt_report_make(struct rt_report *report, const struct rt_summary *sum
 int rt_report_print(FILE *out, enum rt_lang lang, const struct rt_summary *summary, const struct rt_self_cost *cost)
 {
 	struct rt_report report = {.lang = lang};
-	char *text = NULL;
-	size_t len = 0;
-	int err;
+	struct rt_memtext memory;
+	int err = rt_memtext_begin(&memory);
 
-	/* Into memory first: then an error of writing has one place, and its errno. */
-	report.out = open_memstream(&text, &len);
-	if (!report.out)
-		return -ENOMEM;
-	err = rt_report_make(&report, summary, cost);
-	if (fclose(report.out))
-		err = -ENOMEM;
-	errno = 0;
-	if (!err && (fwrite(text, 1, len, out) != len || fflush(out)))
-		err = errno ? -errno : -EIO;
-	free(text);
-	return err;
+	if (err)
+		return err;
+	report.out = memory.out;
+	return rt_memtext_put(&memory, rt_report_make(&report, summary, cost), out);
 }

@@ -125,6 +125,15 @@ def check(said):
                 kinds = sum(one[f"own_{kind}_bytes"]["old"][run] for kind in ("anon", "file", "shmem"))
                 assert one["own_bytes"]["old"][run] == kinds, one
             assert one["own_bytes"]["new"] == sum(one[f"own_{kind}_bytes"]["new"] for kind in ("anon", "file", "shmem")), one
+        for one in process["native"]:
+            for of in [lambda value, run=run: value["old"][run] for run in range(len(said["runs"]) - 1)] + [lambda value: value["new"]]:
+                assert of(one["rss_delta_bytes"]) == sum(of(one[f"{kind}_bytes"]) for kind in ("anon", "file", "shmem")), one
+                assert of(one["rss_delta_bytes"]) == of(one["gained_bytes"]) - of(one["released_bytes"]), one
+            before, now = any(one["calls"]["old"]), one["calls"]["new"] > 0
+            assert one["state"] == ("both" if before and now else "new" if now else "gone"), one
+            sizes = [one["bytes"], one["rss_delta_bytes"]]
+            assert one["said"] == any(abs(v["difference"]) >= said["min_size_bytes"] and not v["within_noise"] for v in sizes), one
+            assert process["said"] or not one["said"], one
         # All that a process has grown by is the own part of some phase, or outside.
         assert sum(one["own_bytes"]["new"] for one in process["phases"]) == process["growth_bytes"]["new"], process["name"]
 

@@ -9,13 +9,14 @@ import subprocess
 
 import harness
 import pytest
+import schema
 from harness import PAGE, phase, trace, wait_until
 from test_formats import check_metrics, check_perfetto, metric, perfetto_python, promtool, read_metrics, read_perfetto  # noqa: F401
 from test_ledger import read, report
 
 UNIT = 64 * PAGE
 ODD = 5 * UNIT + 48  # a length that is no multiple of a page
-NAMES = ("phase_one", "phase_two", "phase_clones", "hot_phase", "many", "stacks")
+NAMES = ("phase_one", "phase_two", "phase_clones", "hot_phase", "many", "sized", "stacks")
 PHASES = [phase(name, name, "natives.py") for name in NAMES]
 
 
@@ -157,6 +158,9 @@ def test_sizes_phases_and_pages(tool, python, library, flags):
         kinds = record["anon_bytes"] + record["file_bytes"] + record["shmem_bytes"]
         assert record["rss_delta_bytes"] == kinds == record["gained_bytes"] - record["released_bytes"], record
         assert record["ts_ns"] + record["duration_ns"] <= record["end_ns_max"]
+    if not schema.missing():  # no key that the schema does not name
+        strict = schema.Checker(strict=True)
+        assert not [error for record in run.said.records for error in strict.errors(record)]
     # The summary adds up the same calls.
     for row in run.said.summary_of(run.said.pid)["native"]:
         mine = run.said.of("native", symbol=row["symbol"], phase=row["phase"], inner=row["inner"])

@@ -37,9 +37,11 @@ static const struct rt_native_sum_view natives[] = {
 	{.symbol = "init_shm", .kind = "shm", .phase = &phases[1], .calls = 2, .bytes = 16 * (uint64_t)MIB, .duration_ns = SEC, .delta = {8 * MIB, {[RT_SHMEM] = 8 * MIB}}, .own = 8 * MIB,
 	 .gained = 9 * MIB, .released = MIB},
 	{.symbol = "init_shm", .kind = "shm", .calls = 1, .bytes = 4 * (uint64_t)MIB, .delta = {MIB, {[RT_ANON] = MIB}}, .own = MIB},
-	{.symbol = "cudaHostAlloc", .kind = "pinned", .phase = &phases[0], .calls = 3, .bytes = 64 * (uint64_t)MIB},
-	{.symbol = "cuMemHostAlloc", .kind = "pinned", .inner = true, .phase = &phases[0], .calls = 3, .bytes = 65 * (uint64_t)MIB},
-	{.symbol = "cudaFreeHost", .kind = "pinned", .is_free = true, .calls = 1, .bytes = 10 * (uint64_t)MIB},
+	{.symbol = "cudaHostAlloc", .kind = "pinned", .phase = &phases[0], .calls = 3, .bytes = 64 * (uint64_t)MIB, .delta = {64 * MIB, {[RT_SHMEM] = 64 * MIB}}, .own = MIB},
+	{.symbol = "cuMemHostAlloc", .kind = "pinned", .inner = true, .phase = &phases[0], .calls = 3, .bytes = 65 * (uint64_t)MIB, .delta = {63 * MIB, {[RT_SHMEM] = 63 * MIB}},
+	 .own = 63 * MIB},
+	{.symbol = "cudaFreeHost", .kind = "pinned", .is_free = true, .calls = 1, .bytes = 10 * (uint64_t)MIB, .delta = {-8 * MIB, {[RT_SHMEM] = -8 * MIB}}, .own = -8 * MIB,
+	 .released = 8 * MIB},
 };
 
 static const struct rt_proc_summary procs[] = {
@@ -149,8 +151,19 @@ static void test_natives(void **state)
 	TRUE_("native('pinned').bytes == 64M and native('pinned').calls == 4", NULL);
 	TRUE_("native('cu*Alloc').bytes == 64M", NULL);
 	TRUE_("native('cuMemHostAlloc').bytes == 65M", NULL);
-	UNKNOWN_("native('my_malloc').bytes > 0", "native('my_malloc').bytes: it was never called");
-	UNKNOWN_("role('APIServer').native('init_shm').bytes > 0", NULL);
+	/* what was given back: by what gives back alone */
+	TRUE_("native('pinned').freed == 10M and native('cudaFreeHost').freed == 10M and native('cudaFreeHost').bytes == 0", "native('pinned').freed is 10.00 MiB in Worker_TP0 (pid 11); "
+	      "native('cudaFreeHost').freed is 10.00 MiB in Worker_TP0 (pid 11); native('cudaFreeHost').bytes is 0.00 MiB in Worker_TP0 (pid 11)");
+	TRUE_("native('init_shm').freed == 0", NULL);
+	/* an inner call's pages are the outer one's, and its own: each page once, by kind and by name */
+	TRUE_("native('pinned').rss == 56M and native('pinned').shmem == 56M and native('pinned').own == 56M and native('pinned').released == 8M", NULL);
+	TRUE_("native('cudaHostAlloc').rss == 64M and native('cudaHostAlloc').own == 1M and native('cuMemHostAlloc').rss == 63M and native('cuMemHostAlloc').own == 63M", NULL);
+	/* each field by kind too, with role and phase */
+	TRUE_("role('Worker_TP0').native('shm').rss == 9M and role('Worker_TP0').native('shm').calls == 3", NULL);
+	TRUE_("role('Worker_TP0').phase('runner_init').native('shm').rss == 8M", NULL);
+	UNKNOWN_("role('Worker_TP1').native('shm').rss > 0", "role('Worker_TP1').native('shm').rss: it was never called, nor was any other native function");
+	UNKNOWN_("native('my_malloc').bytes > 0", "native('my_malloc').bytes: it was never called; called were init_shm (shm), cudaHostAlloc (pinned), cuMemHostAlloc (pinned), cudaFreeHost (pinned)");
+	UNKNOWN_("role('APIServer').native('init_shm').bytes > 0", "role('APIServer').native('init_shm').bytes: it was never called, nor was any other native function");
 	UNKNOWN_("phase('never').native('init_shm').bytes > 0", NULL);
 	TRUE_("native('my_malloc').calls == 0", NULL);
 }
@@ -255,6 +268,7 @@ static void test_compared(void **state)
 	      "diff.role('Worker_TP1').phase('load_weights').growth is +31.00 MiB (of nothing) in Worker_TP1 (pid 12)");
 	UNKNOWN_("diff.phase('never').growth > 0", NULL);
 	TRUE_("diff.native('init_shm').bytes == 20M", "diff.native('init_shm').bytes is +20.00 MiB in Worker_TP0 (pid 11)");
+	TRUE_("diff.native('pinned').freed == 10M and diff.native('pinned').calls == 4", NULL);
 	UNKNOWN_("diff.native('my_malloc').bytes > 0", NULL);
 	TRUE_("phase('load_weights').peak > 110M", NULL); /* of the newest */
 	world.old = NULL;
@@ -300,7 +314,9 @@ static void test_refused(void **state)
 		{"tree.peak > 1 且 x", 15, "found '且'"},
 		{"phase('加载权重').x > 1", 15, "found 'x'"},
 		{"tree.peak > 1\x01", 14, "found '\\x01'"},
-		{"native('x').peak > 1", 13, "found 'peak'"},
+		{"native('x').peak > 1", 13, "expected rss, delta, growth, own, anon, file, shmem, gained, released, time, calls, bytes, freed, found 'peak'"},
+		{"native('x').freed > 1s", 21, "expected a size"},
+		{"phase('x').freed > 1", 12, "found 'freed'"},
 		{"native(x).bytes > 1", 8, "expected the name of a function in quotes, found 'x'"},
 		{"diff > 1", 6, "expected . after diff, found '>'"},
 		{"diff.calls > 1", 6, "expected delta, growth, found 'calls'"},

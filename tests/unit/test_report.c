@@ -366,9 +366,10 @@ static void test_never_folded(void **state)
 static void test_hostile(void **state)
 {
 	struct rt_outside_view row = {.module = "a\033[2J\n<others>"};
+	struct rt_native_sum_view native = {.symbol = "f\033(0", .kind = "k\033[31m", .library = "l"}; /* a ledger may say any kind */
 	struct rt_proc_summary proc = {
 		.proc = {.pid = 1, .name = "x\033]0;t\007\n", .python = "3\r", .muted = true, .depth = 1 << 30},
-		.outside = &row, .n_outside = 1,
+		.outside = &row, .n_outside = 1, .natives = &native, .n_natives = 1,
 	};
 	struct rt_summary summary = {.procs = &proc, .n_procs = 1};
 	char *text = print(RT_LANG_EN, &summary, NULL);
@@ -379,6 +380,8 @@ static void test_hostile(void **state)
 		assert_true(*c == '\n' || (unsigned char)*c >= 0x20);
 	expect(text, "x\\x1b]0;t\\x07\\x0a pid 1, Python 3\\x0d, running");
 	expect(text, "a\\x1b[2J\\x0a<others>");
+	expect(text, "f\\x1b(0");
+	expect(text, " k\\x1b[31m ");
 	expect(text, "tracking switched off for this process (VLLM_ENABLE_RAM_TRACKING=0)\n");
 	free(text);
 }

@@ -45,6 +45,24 @@ def phase_two(library):
     library.mapping()
 
 
+def sized(library, asked, times, given, shared, outer):
+    """`times` blocks of `asked` bytes, of which `given` are given back; a segment of `shared` bytes, calls within a call by `outer` bytes; 0: none."""
+    blocks = [library.my_malloc(asked, 1) for _ in range(times)]
+    for block in blocks[:given]:
+        library.my_free(block, asked, 1)
+    if shared:
+        library.make_shared(shared, 1)
+    if outer:
+        library.outer_alloc(outer)
+
+
+def warm(library):
+    """What `sized` calls, once, in small: code that runs for the first time brings pages of files."""
+    library.my_free(library.my_malloc(PAGE, 1), PAGE, 1)
+    library.make_shared(PAGE, 1)
+    library.outer_alloc(PAGE)
+
+
 def shapes(library):
     phase_one(library)
     phase_two(library)
@@ -124,6 +142,8 @@ def early(library, control):
 def work_of(library, control, work, what, name, more):
     if what == "shapes":
         shapes(library)
+    elif what == "sized":
+        sized(library, *map(int, more))
     elif what == "many":
         many(library, int(more[0]))
     elif what == "hot":
@@ -179,6 +199,8 @@ def main():
         library.write_notes(b"/dev/null")
     if what == "clones":
         library.clones(UNIT)
+    if what == "sized":
+        warm(library)
     library.forget_notes()
     control.stop("loaded")
     control.note("work")
