@@ -13,7 +13,6 @@ struct rt_html_proc {
 	struct rt_rssline line;
 	int64_t peak; /* as told last */
 	uint64_t spans_left_out;
-	bool last_moment_lost; /* no memory for points */
 };
 
 /* A phase inside others: a trie, 0 stands for "no phase". */

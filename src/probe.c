@@ -591,13 +591,6 @@ int rt_probe_add_bin(struct rt_probe *p, const struct rt_bin_key *key, struct rt
 	return RT_OK;
 }
 
-bool rt_probe_knows_bin(const struct rt_probe *p, const struct rt_bin_key *key)
-{
-	struct rt_bin bin;
-
-	return !bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.bins), key, &bin);
-}
-
 static int attach_samples(struct rt_probe *p)
 {
 	struct perf_event_attr attr = {
@@ -933,7 +926,6 @@ void rt_probe_cost(const struct rt_probe *p, struct rt_probe_cost *out)
 			continue;
 		out->runs += cost.runs;
 		out->ns += cost.ns;
-		out->missed += cost.missed;
 		if (out->n_progs < RT_PROG_COSTS)
 			out->prog[out->n_progs++] = cost;
 	}
