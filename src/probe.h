@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * probe.h - the kernel side, from user space: loads and attaches the BPF programs, hands over what they send. The only includer of the skeleton.
+ * probe.h - the kernel side, from user space: loads and attaches the BPF programs, hands over what they send. Parts: probe_in.h.
  *
  * Functions that can fail log the reason and return an exit status of the tool (enum rt_status), 0 for success.
  */

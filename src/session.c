@@ -42,7 +42,7 @@
 
 #define TICK_NS 50000000ull	 /* how often records are taken out of the ring at least */
 #define EAGER_TICK_NS 2000000ull /* while an interpreter is being looked for */
-#define WINDOW_NS 200000000ull	 /* records are sorted within: above the age at which a run is sent, see src/probe.c */
+#define WINDOW_NS 200000000ull	 /* records are sorted within: above the age at which a run is sent, see src/probe_load.c */
 #define NODES_KEPT 400000	 /* above it new tries are started */
 #define HOLDINGS_FIRST_NS 100000000ull /* for reading what targets hold, at once when they are adopted, */
 #define HOLDINGS_TICK_NS 20000000ull   /* and at each tick, for large ones */
