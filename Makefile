@@ -35,7 +35,7 @@ LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm -lpthread -lstdc++ # the
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
 EDGES    += entrywatch entryprobe nativewatch nativemaps probe_native nativesym nativejail kfeat hostinfo precheck doctor doctarget
 EDGES    += verdict diffcmd wholefile terminal recording reportcmd
-EDGES    += probe_kernel probe_load probe_cost pytarget_file
+EDGES    += probe_kernel probe_load probe_cost pytarget_file session_begin session_end
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
