@@ -35,6 +35,7 @@ LIBS     := -lbpf -lelf -lz -lzstd -lyaml -ljansson -lm -lpthread -lstdc++ # the
 EDGES    := probe skel session watch holdings outputs launch procfs pytarget log main
 EDGES    += entrywatch entryprobe nativewatch nativemaps probe_native nativesym nativejail kfeat hostinfo precheck doctor doctarget
 EDGES    += verdict diffcmd wholefile terminal recording reportcmd
+EDGES    += probe_kernel probe_load probe_cost pytarget_file session_begin session_end
 PURE     := $(filter-out $(EDGES),$(basename $(notdir $(wildcard src/*.c))))
 PURE_OBJ := $(PURE:%=$(B)/%.o)
 EDGE_OBJ := $(EDGES:%=$(B)/%.o)
@@ -133,7 +134,7 @@ test-deps:
 SAN      := -fsanitize=address,undefined -fno-omit-frame-pointer -O1 -g
 UNIT     := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 # Modules that a unit test links: the whole pure core and the edges that need no BPF.
-UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c src/nativesym.c src/nativejail.c src/wholefile.c
+UNIT_SRC := $(PURE:%=src/%.c) src/procfs.c src/pytarget.c src/pytarget_file.c src/nativesym.c src/nativejail.c src/wholefile.c
 UNIT_OBJ := $(UNIT_SRC:src/%.c=$(B)/san/%.o)
 
 $(B)/san/%.o: src/%.c | $(B)

@@ -39,7 +39,7 @@ struct rt_pyoff {
 	__rt_u16 code_version; /* unique number of a code object (3.12+), 0: none */
 	__rt_u16 code_filename;
 	__rt_u16 code_name;
-	__rt_u16 code_qualname; /* no_qualname: the plain name */
+	__rt_u16 code_qualname; /* up to 3.10: the plain name, for want of another */
 	__rt_u16 code_linetable;
 	__rt_u16 code_adaptive; /* first instruction; with RT_PYOFF_LASTI 0 */
 	__rt_u16 code_tlbc;	/* with frame_tlbc: _PyCodeArray of the copies */
@@ -54,8 +54,7 @@ struct rt_pyoff {
 	__rt_u16 str_ascii_data;   /* sizeof(PyASCIIObject) */
 	__rt_u16 str_compact_data; /* sizeof(PyCompactUnicodeObject) */
 	__rt_u16 line_format; /* enum rt_line_format */
-	__rt_u16 no_qualname; /* 1: code objects have just a name (up to 3.10) */
-	__rt_u16 pad[2];
+	__rt_u16 pad[3];
 };
 static_assert(sizeof(struct rt_pyoff) == 80, "rt_pyoff");
 

@@ -95,9 +95,6 @@ static inline void rt_pages_read(int64_t to[RT_KINDS], const uint64_t from[RT_KI
 		to[k] = from[k] < (uint64_t)RT_PAGES_MAX ? (int64_t)from[k] : RT_PAGES_MAX;
 }
 
-void rt_account_tell_process(struct rt_account *account, const struct rt_process *proc, enum rt_proc_event event,
-			     uint64_t ts_ns);
-
 /* acc_life.c, acc_run.c: apply one record, checked for size and aligned. What cannot be applied is counted. */
 void rt_life_proc(struct rt_account *account, const struct rt_rec_proc *rec);
 void rt_life_exit(struct rt_account *account, const struct rt_rec_exit *rec);

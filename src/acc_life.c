@@ -4,8 +4,8 @@
 
 #include "acc_span.h"
 
-void rt_account_tell_process(struct rt_account *account, const struct rt_process *proc, enum rt_proc_event event,
-			     uint64_t ts_ns)
+static void rt_account_tell_process(struct rt_account *account, const struct rt_process *proc, enum rt_proc_event event,
+				    uint64_t ts_ns)
 {
 	struct rt_proc_view view;
 

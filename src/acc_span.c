@@ -59,7 +59,7 @@ void rt_span_view(const struct rt_account *account, const struct rt_tally *tally
 	};
 }
 
-void rt_span_free(struct rt_span *span)
+static void rt_span_free(struct rt_span *span)
 {
 	rt_split_free(&span->split);
 	free(span);

@@ -46,9 +46,6 @@ void rt_spans_peak(struct rt_process *proc, int64_t total);
 /* Charges the innermost `depth` (> 0, at most what is open) of a thread's spans, and those around it. */
 void rt_spans_charge(struct rt_thread *thread, size_t depth, const struct rt_charge *charge, bool helper);
 
-/* Frees a span that is in no list any more. */
-void rt_span_free(struct rt_span *span);
-
 /* A tally as the outputs see it; phase, path, call and tid are the caller's. */
 void rt_span_view(const struct rt_account *account, const struct rt_tally *tally, struct rt_phase_view *view);
 

@@ -179,7 +179,7 @@ size_t rt_stacks_parts(struct rt_stacks *stacks, uint32_t node, struct rt_stack_
 			break;
 		if (code && code->match && code->match->n_part && n < RT_STACK_PARTS)
 			part[n++] = (struct rt_stack_part){
-				.node = node, .parent = at->parent, .code = code, .line = rt_code_line(code, at->instr) };
+				.parent = at->parent, .code = code, .line = rt_code_line(code, at->instr) };
 		if (!at->parent)
 			*root = node;
 		node = at->parent;

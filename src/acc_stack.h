@@ -44,7 +44,7 @@ uint32_t rt_stacks_depth_outside(struct rt_stacks *stacks, uint32_t node);
 
 /* A frame whose code object has statement phases. */
 struct rt_stack_part {
-	uint32_t node, parent;
+	uint32_t parent;
 	const struct rt_code *code;
 	int line; /* 0: not known */
 };

@@ -240,7 +240,6 @@ static void rt_summary_stacks(struct rt_account *account, const struct rt_proces
 			.frame = row->frame,
 			.phase = row->phase < proc->rows.n ? index[row->phase] : 0,
 			.mapping = row->mapping ? row->mapping->name->s : NULL,
-			.mapping_kind = row->mapping ? row->mapping->kind : RT_MAP_UNKNOWN,
 			.gained = rt_account_sizes(account, row->gained),
 			.released = rt_account_sizes(account, row->released),
 		};

@@ -346,11 +346,6 @@ void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *co
 		*codes = account->stacks.codes.count;
 }
 
-size_t rt_account_alive(const struct rt_account *account)
-{
-	return account->procs.n_alive;
-}
-
 void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *peak)
 {
 	if (now)

@@ -85,9 +85,6 @@ uint32_t rt_account_calls(const struct rt_account *account, uint32_t image, cons
 /* How many nodes and code objects are kept now. */
 void rt_account_kept(const struct rt_account *account, size_t *nodes, size_t *codes);
 
-/* Number of processes that are followed and have not ended. */
-size_t rt_account_alive(const struct rt_account *account);
-
 /* RSS of all of them together in bytes, so far: now, and at most at one time (see struct rt_summary). Either pointer may be NULL. */
 void rt_account_tree(const struct rt_account *account, int64_t *now, int64_t *peak);
 

@@ -17,7 +17,6 @@ void rt_budget_on(struct rt_budget *b, uint64_t now_ns)
 	b->left_ns = (int64_t)b->burst_ns;
 	b->spent_ns = 0;
 	b->at_ns = b->since_ns = now_ns;
-	b->times_on++;
 }
 
 bool rt_budget_spend(struct rt_budget *b, uint64_t now_ns, uint64_t spent_ns)
@@ -48,7 +47,6 @@ uint64_t rt_budget_off(struct rt_budget *b, uint64_t now_ns)
 	b->since_ns = now_ns;
 	b->again_ns = now_ns + pause;
 	b->pause_ns = pause < RT_BUDGET_PAUSE_MAX_NS ? pause * 2 : pause;
-	b->times_off++;
 	return pause;
 }
 

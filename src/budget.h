@@ -21,7 +21,6 @@ struct rt_budget {
 	uint64_t since_ns;  /* put on, or taken off, then */
 	uint64_t again_ns;  /* off: not to be tried before */
 	uint64_t first_pause_ns, pause_ns; /* the shortest pause, the next one */
-	uint32_t times_on, times_off;
 };
 
 /* Off, and due at once. The first pause should be so long that what a failed try costs is a small part of it. */

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RT_ELF_MAX_SHDRS 65535
 #define RT_ELF_MAX_NOTE 65536
 #define RT_ELF_BLOCK 65536
 #define RT_ELF_MAX_HITS 64 /* places in a string table where one name stands */
@@ -173,9 +172,7 @@ static int rt_elf_header(struct rt_elf *elf, Elf64_Ehdr *eh, char *err, size_t e
 	if (eh->e_phnum > RT_ELF_MAX_PHDRS)
 		return rt_elf_fail(elf, -ENOEXEC, err, errlen, "has %u program headers, more than %u", eh->e_phnum,
 				   RT_ELF_MAX_PHDRS);
-	elf->type = eh->e_type;
 	elf->machine = eh->e_machine;
-	elf->entry = eh->e_entry;
 	return 0;
 }
 
@@ -243,8 +240,6 @@ static int rt_elf_segments(struct rt_elf *elf, const Elf64_Ehdr *eh, char *err, 
 			rt_elf_add_load(elf, &ph[i]);
 		else if (ph[i].p_type == PT_NOTE)
 			rt_elf_notes(elf, &ph[i]);
-		else if (ph[i].p_type == PT_INTERP)
-			elf->has_interp = true;
 		else if (ph[i].p_type == PT_DYNAMIC && !dynamic)
 			dynamic = &ph[i];
 	}
@@ -296,9 +291,6 @@ static void rt_elf_dyn_entry(struct rt_elf *elf, const Elf64_Dyn *dyn, size_t in
 	case DT_NEEDED:
 		if (elf->n_needed < RT_ELF_MAX_NEEDED)
 			elf->needed[elf->n_needed++] = value;
-		break;
-	case DT_SONAME:
-		elf->soname = value;
 		break;
 	case DT_RPATH:
 		elf->rpath = value;
@@ -636,7 +628,6 @@ static void rt_elf_match(const Elf64_Sym *sym, struct rt_elf_symbol *symbols, si
 			symbols[i].value = sym->st_value;
 			symbols[i].size = sym->st_size;
 			symbols[i].type = ELF64_ST_TYPE(sym->st_info);
-			symbols[i].section = sym->st_shndx;
 		}
 	}
 }

@@ -46,14 +46,11 @@ struct rt_elf {
 	char name[RT_ELF_MAX_NAME]; /* for messages */
 	uint64_t size;
 	uint64_t budget; /* bytes that may still be read */
-	uint16_t type;	 /* ET_EXEC or ET_DYN */
 	uint16_t machine;
-	uint64_t entry;
 	uint64_t sections_off; /* section headers, all within the file; n_sections 0: none that make sense */
 	uint16_t n_sections, names_section;
 	struct rt_elf_load load[RT_ELF_MAX_PHDRS];
 	size_t n_loads;
-	bool has_interp;
 	/* PT_DYNAMIC; n_dyn 0: the file has none */
 	uint64_t dyn_vaddr, dyn_off;
 	size_t n_dyn;
@@ -61,7 +58,7 @@ struct rt_elf {
 	uint64_t dynstr_off, dynstr_size;
 	uint64_t needed[RT_ELF_MAX_NEEDED]; /* offsets in .dynstr */
 	size_t n_needed;
-	uint64_t soname, rpath, runpath; /* offsets in .dynstr, 0: none */
+	uint64_t rpath, runpath; /* offsets in .dynstr, 0: none */
 	/* where symbols are looked up, in this order */
 	struct rt_elf_table table[RT_ELF_MAX_TABLES];
 	size_t n_tables;
@@ -101,7 +98,6 @@ struct rt_elf_symbol {
 	bool found;	  /* the rest is 0 unless found */
 	uint64_t value, size;
 	uint8_t type; /* STT_* */
-	uint16_t section;
 };
 
 /* Looks up defined symbols by their exact names, all of them in one pass over each table, those of `debug` last; symbol versions
@@ -116,7 +112,7 @@ int rt_elf_offset(const struct rt_elf *elf, uint64_t vaddr, uint64_t *offset, ui
  * it ended early. */
 int rt_elf_read_vaddr(struct rt_elf *elf, uint64_t vaddr, void *buf, size_t len);
 
-/* A string of .dynstr (DT_NEEDED, DT_SONAME, DT_RUNPATH). -ENOENT: none; -ENAMETOOLONG: more than `len` bytes with its
+/* A string of .dynstr (DT_NEEDED, DT_RPATH, DT_RUNPATH). -ENOENT: none; -ENAMETOOLONG: more than `len` bytes with its
  * end. */
 int rt_elf_string(struct rt_elf *elf, uint64_t index, char *buf, size_t len);
 

@@ -128,7 +128,6 @@ void rt_hostinfo_read(struct rt_hostinfo *out)
 		snprintf(out->release, sizeof(out->release), "%s", u.release);
 		snprintf(out->machine, sizeof(out->machine), "%s", u.machine);
 	}
-	out->root = geteuid() == 0;
 	out->initial_pidns = rt_precheck_is_initial_pidns();
 	out->k.perf_paranoid = read_int("/proc/sys/kernel/perf_event_paranoid");
 	out->unprivileged_bpf = read_int("/proc/sys/kernel/unprivileged_bpf_disabled");

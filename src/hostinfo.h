@@ -13,7 +13,6 @@
 struct rt_hostinfo {
 	struct rt_khost k;
 	char release[65], machine[65];
-	bool root;
 	bool initial_pidns;
 	int unprivileged_bpf; /* kernel.unprivileged_bpf_disabled; INT_MIN: not known */
 	uint64_t memlock;     /* soft RLIMIT_MEMLOCK; UINT64_MAX: none */

@@ -87,10 +87,8 @@ void rt_html_moment(struct rt_html *html, struct rt_html_proc *proc, const struc
 	if (view->peak > proc->peak)
 		proc->peak = view->peak;
 	added = rt_rssline_add(&proc->line, &moment, html->max_points);
-	if (added == -ENOMEM) {
-		proc->last_moment_lost = true;
+	if (added == -ENOMEM)
 		return;
-	}
 	html->points = (size_t)((int64_t)html->points + added);
 	while (html->points > RT_HTML_POINTS && html->max_points > 16) {
 		html->max_points /= 2;

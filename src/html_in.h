@@ -16,7 +16,6 @@ struct rt_html_proc {
 	int64_t pinned; /* shared memory that native functions of kind `pinned` gained less what they gave back, in this image */
 	uint64_t image_ns; /* begin of the image: its exec, or 0 */
 	uint64_t spans_left_out;
-	bool last_moment_lost; /* no memory for points */
 };
 
 /* A phase inside others: a trie, 0 stands for "no phase". */

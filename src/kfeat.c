@@ -39,7 +39,6 @@ struct trial {
 	struct featprobe *skel;
 	struct bpf_program *prog;
 	struct bpf_link *link;
-	struct rt_feat_result *result;
 };
 
 /* ---- provoking ---- */
@@ -310,7 +309,7 @@ static int load_one(struct trial *t, const char *name)
 static void try_one(enum rt_feat feat, struct rt_feat_result *result)
 {
 	const struct recipe *r = &recipes[feat];
-	struct trial t = {.feat = feat, .result = result};
+	struct trial t = {.feat = feat};
 	int err = load_one(&t, r->prog);
 
 	result->wanted = r->wanted;

@@ -70,7 +70,6 @@ enum rt_item {
 #define RT_LEDGER_STORED_MAX (RT_LEDGER_RAW_MAX + (1u << 17)) /* what zstd can make of that */
 #define RT_LEDGER_RATIO_MAX 60000u	 /* raw / stored: zstd does not get beyond 32,768 or so; no bound by itself */
 #define RT_LEDGER_JSON_MAX (4u << 20)	 /* bytes of a JSON block */
-#define RT_LEDGER_PROFILE_MAX (1u << 20) /* as src/profile.h */
 #define RT_LEDGER_TEXTS_MAX 65536u	 /* source texts */
 #define RT_LEDGER_KEPT_MAX 262144u	 /* (image, name) */
 #define RT_LEDGER_NAME_MAX 4096u	 /* bytes of a name */

@@ -104,7 +104,8 @@ static uint64_t rt_signed32(uint32_t value)
 
 /* ---- records ---- */
 
-size_t rt_pack_tail_len(const uint8_t *record, uint16_t type)
+/* Length of the tail that the fixed part of a record tells of. */
+static size_t rt_pack_tail_len(const uint8_t *record, uint16_t type)
 {
 	struct rt_rec_opening opening;
 	struct rt_rec_code code;

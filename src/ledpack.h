@@ -80,7 +80,4 @@ size_t rt_unpack_record(struct rt_pack *pack, struct rt_unpack *from, uint8_t fi
 /* Do records of this type have a tail? */
 bool rt_pack_has_tail(uint16_t type);
 
-/* Length of the tail that the fixed part of a record tells of. */
-size_t rt_pack_tail_len(const uint8_t *record, uint16_t type);
-
 #endif

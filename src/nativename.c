@@ -184,7 +184,8 @@ size_t rt_native_clone(const char *name, unsigned int *flags)
 	return base ? base : strlen(name);
 }
 
-bool rt_native_made_up(const char *name)
+/* Is it a thunk, a virtual table or another of the names that compilers make up (_ZT..., _ZG...)? They lead to a function, and are none of it. */
+static bool rt_native_made_up(const char *name)
 {
 	return !strncmp(name, "_ZT", 3) || !strncmp(name, "_ZG", 3);
 }

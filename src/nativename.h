@@ -19,9 +19,6 @@ enum rt_clone_flags {
  * behind them as well. */
 size_t rt_native_clone(const char *name, unsigned int *flags);
 
-/* Is it a thunk, a virtual table or another of the names that compilers make up (_ZT..., _ZG...)? They lead to a function, and are none of it. */
-bool rt_native_made_up(const char *name);
-
 /* Part of a pattern that stands, letter for letter, in the mangled name of every function that the pattern means: *at and the length, which is 0 if there is none
  * that is sure. */
 size_t rt_native_needle(const char *pattern, const char **at);

@@ -30,7 +30,6 @@ struct file {
 	struct timespec changed; /* of the inode, when it was read */
 	struct rt_native_job *job; /* being read */
 	int fd;			   /* likewise; else -1 */
-	uint64_t mask;		   /* rules that its name may mean */
 	uint64_t mapped_ns;	   /* when that was; 0: before we looked */
 	uint32_t n_sites;
 	char *path;
@@ -421,7 +420,7 @@ static void read_file(struct rt_nativewatch *w, uint32_t pid, int fd, const char
 		close(request.root_fd);
 	w->n_files += f == &w->files[w->n_files];
 	free(f->path);
-	*f = (struct file){.dev = st.st_dev, .ino = st.st_ino, .changed = st.st_ctim, .job = job, .fd = fd, .mask = mask, .mapped_ns = mapped_ns, .path = strdup(path)};
+	*f = (struct file){.dev = st.st_dev, .ino = st.st_ino, .changed = st.st_ctim, .job = job, .fd = fd, .mapped_ns = mapped_ns, .path = strdup(path)};
 	if (!f->path)
 		err = err ? err : (snprintf(why, sizeof(why), "out of memory"), -ENOMEM);
 	if (err) {

@@ -29,7 +29,8 @@ static int open_file(const char *path, const char *option, FILE **out)
 	return RT_OK;
 }
 
-int rt_outputs_add_format(struct rt_outputs *o, enum rt_format_id id, const char *path)
+/* One more output: `path`, or standard output for "-". Returns an exit status, errors logged. */
+static int rt_outputs_add_format(struct rt_outputs *o, enum rt_format_id id, const char *path)
 {
 	struct rt_output_format *f = &o->format[id];
 	const struct rt_format *format = rt_format_get(id);

@@ -41,9 +41,6 @@ struct rt_outputs {
 /* Opens the files. Returns an exit status (enum rt_status), errors logged. */
 int rt_outputs_open(struct rt_outputs *outputs, const struct rt_opts *opts);
 
-/* One more output: `path`, or standard output for "-". Before rt_outputs_begin. Returns an exit status, errors logged. */
-int rt_outputs_add_format(struct rt_outputs *outputs, enum rt_format_id id, const char *path);
-
 /* What the account is asked for on behalf of the formats (enum rt_format_need). */
 unsigned int rt_outputs_needs(const struct rt_outputs *outputs);
 

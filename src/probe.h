@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * probe.h - the kernel side, from user space: loads and attaches the BPF programs, hands over what they send. The only includer of the skeleton.
+ * probe.h - the kernel side, from user space: loads and attaches the BPF programs, hands over what they send. Parts: probe_in.h.
  *
  * Functions that can fail log the reason and return an exit status of the tool (enum rt_status), 0 for success.
  */
@@ -67,7 +67,6 @@ int rt_probe_add_name(struct rt_probe *probe, const char *function, const char *
 
 /* An executable and, if there is Python in it, its layout. `bin->pyoff` is filled in here. */
 int rt_probe_add_bin(struct rt_probe *probe, const struct rt_bin_key *key, struct rt_bin *bin, const struct rt_pyoff *off);
-bool rt_probe_knows_bin(const struct rt_probe *probe, const struct rt_bin_key *key);
 
 /* Attaches everything but the entry probes. */
 int rt_probe_attach(struct rt_probe *probe);
@@ -115,7 +114,7 @@ struct rt_skel *rt_probe_skel(const struct rt_probe *probe);
 #define RT_PROG_COSTS 32
 
 struct rt_probe_cost {
-	uint64_t runs, ns, missed;
+	uint64_t runs, ns;
 	uint64_t map_bytes; /* kernel memory of the maps; task storage comes on top, as threads appear */
 	struct rt_prog_cost prog[RT_PROG_COSTS];
 	size_t n_progs;

@@ -74,7 +74,7 @@ int rt_proc_stat(pid_t pid, struct rt_proc_stat *out)
 {
 	char text[2048], *open, *close;
 	unsigned long long flags = 0, start = 0, code = 0;
-	struct rt_proc_stat st = {.pid = pid};
+	struct rt_proc_stat st = {0};
 	ssize_t n = rt_proc_slurp(pid, "stat", text, sizeof(text));
 
 	if (n < 0)
@@ -87,8 +87,8 @@ int rt_proc_stat(pid_t pid, struct rt_proc_stat *out)
 	*close = '\0';
 	snprintf(st.comm, sizeof(st.comm), "%s", open + 1);
 	if (sscanf(close + 1,
-		   " %c %d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu %*u %*d %*u %llu",
-		   &st.state, &st.ppid, &flags, &st.threads, &start, &code) < 5)
+		   " %c %d %*d %*d %*d %*d %llu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu %*u %*d %*u %llu",
+		   &st.state, &st.ppid, &flags, &start, &code) < 4)
 		return -EIO;
 	st.start_ticks = start;
 	st.start_code = code;
@@ -96,15 +96,6 @@ int rt_proc_stat(pid_t pid, struct rt_proc_stat *out)
 	st.kernel_thread = flags & RT_PF_KTHREAD;
 	*out = st;
 	return 0;
-}
-
-int rt_proc_comm(pid_t pid, char *buf, size_t len)
-{
-	ssize_t n = rt_proc_slurp(pid, "comm", buf, len);
-
-	if (n > 0 && buf[n - 1] == '\n')
-		buf[--n] = '\0';
-	return (int)n;
 }
 
 int rt_proc_cmdline(pid_t pid, char *buf, size_t len)
@@ -184,17 +175,6 @@ static bool rt_status_field(const char *text, const char *name, uint64_t *value)
 	return false;
 }
 
-pid_t rt_proc_tgid(pid_t tid)
-{
-	char text[8192];
-	uint64_t tgid;
-	ssize_t n = rt_proc_slurp(tid, "status", text, sizeof(text));
-
-	if (n < 0)
-		return (pid_t)n;
-	return rt_status_field(text, "Tgid", &tgid) && tgid ? (pid_t)tgid : -EIO;
-}
-
 int rt_proc_memory(pid_t pid, struct rt_proc_memory *out)
 {
 	struct rt_proc_memory memory = {0};
@@ -219,7 +199,7 @@ int rt_proc_memory(pid_t pid, struct rt_proc_memory *out)
 	return 0;
 }
 
-/* ---- lists of processes and threads ---- */
+/* ---- lists of processes ---- */
 
 struct rt_pids {
 	pid_t *pid, *ppid;
@@ -256,48 +236,29 @@ static void rt_pids_free(struct rt_pids *pids)
 	*pids = (struct rt_pids){0};
 }
 
-/* All entries of a directory that are numbers. */
-static int rt_pids_list(const char *path, bool want_parents, struct rt_pids *pids)
+/* All processes. */
+static int rt_pids_list(struct rt_pids *pids)
 {
-	DIR *dir = opendir(path);
+	DIR *dir = opendir("/proc");
 	struct dirent *entry;
 	int code = 0;
 
 	if (!dir)
 		return rt_proc_errno(errno);
 	while (!code && (errno = 0, entry = readdir(dir))) {
-		struct rt_proc_stat st = {0};
+		struct rt_proc_stat st;
 		char *end;
 		long pid = strtol(entry->d_name, &end, 10);
 
 		if (!isdigit((unsigned char)entry->d_name[0]) || *end || pid <= 0 || pid > INT_MAX)
 			continue;
-		if (want_parents && rt_proc_stat((pid_t)pid, &st))
+		if (rt_proc_stat((pid_t)pid, &st))
 			continue; /* gone meanwhile */
 		code = rt_pids_add(pids, (pid_t)pid, st.ppid);
 	}
 	if (!code && errno)
 		code = rt_proc_errno(errno);
 	closedir(dir);
-	return code;
-}
-
-int rt_proc_threads(pid_t pid, pid_t **out)
-{
-	struct rt_pids pids = {0};
-	char path[64];
-	int code;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	code = rt_pids_list(path, false, &pids);
-	if (!code && !pids.n)
-		code = -ESRCH;
-	if (!code) {
-		*out = pids.pid;
-		pids.pid = NULL;
-		code = (int)pids.n;
-	}
-	rt_pids_free(&pids);
 	return code;
 }
 
@@ -314,7 +275,7 @@ static bool rt_pids_has(const struct rt_pids *pids, pid_t pid)
 static int rt_pids_round(pid_t pid, struct rt_pids *found)
 {
 	struct rt_pids all = {0};
-	int code = rt_pids_list("/proc", true, &all);
+	int code = rt_pids_list(&all);
 	size_t before;
 
 	do {
@@ -400,10 +361,7 @@ static int rt_map_parse(char *line, bool whole, struct rt_proc_map *map)
 		.end = end,
 		.offset = offset,
 		.file = {.dev = (uint64_t)major << 20 | minor, .ino = ino},
-		.r = mode[0] == 'r',
-		.w = mode[1] == 'w',
 		.x = mode[2] == 'x',
-		.shared = mode[3] == 's',
 		.path = "",
 	};
 	if (whole && path_at) {

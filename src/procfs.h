@@ -20,10 +20,9 @@
 #define RT_PROCFS_MAX_FILE (16u << 20)
 
 struct rt_proc_stat {
-	pid_t pid, ppid;
+	pid_t ppid;
 	char comm[64];
 	char state; /* R, S, D, T, t, Z, X, I */
-	uint32_t threads;
 	uint64_t start_ticks; /* since boot, in clock ticks; with the pid, what identifies a process */
 	uint64_t start_code;  /* mm->start_code; 0 or 1: none, or not allowed to know */
 	bool zombie;	      /* ended, or ending: no address space any more */
@@ -32,8 +31,6 @@ struct rt_proc_stat {
 
 /* Of a process or a thread. Returns 0 or -errno. */
 int rt_proc_stat(pid_t pid, struct rt_proc_stat *out);
-
-int rt_proc_comm(pid_t pid, char *buf, size_t len);
 
 /* NULs are blanks, blanks at the end are gone. Empty for a kernel thread or a zombie. */
 int rt_proc_cmdline(pid_t pid, char *buf, size_t len);
@@ -46,14 +43,8 @@ int rt_proc_environ(pid_t pid, const char *name, char *buf, size_t len);
  * zombie). */
 int rt_proc_exe(pid_t pid, char *buf, size_t len);
 
-/* Process of a thread: > 0, or -errno. */
-pid_t rt_proc_tgid(pid_t tid);
-
-/* Thread ids of a process. Returns how many (*out: caller frees; untouched on failure), or -errno. */
-int rt_proc_threads(pid_t pid, pid_t **out);
-
 /* Descendants of a process, itself not, parents before children. Children of a process that ended meanwhile belong to
- * init (or a subreaper) by now and are not found. The same return value as rt_proc_threads; 0 with *out NULL: none. */
+ * init (or a subreaper) by now and are not found. Returns how many (*out: caller frees; untouched on failure), or -errno; 0 with *out NULL: none. */
 int rt_proc_descendants(pid_t pid, pid_t **out);
 
 struct rt_proc_memory {
@@ -67,7 +58,7 @@ int rt_proc_memory(pid_t pid, struct rt_proc_memory *out);
 struct rt_proc_map {
 	uint64_t start, end, offset;
 	struct rt_bin_key file; /* as the kernel keeps it; ino 0: no file */
-	bool r, w, x, shared;
+	bool x; /* may be executed */
 	bool deleted;	  /* the path ended in " (deleted)", which is cut off */
 	const char *path; /* "", "[heap]", "/usr/lib/...": octal escapes decoded; "" if longer than PATH_MAX */
 };

@@ -74,7 +74,6 @@ struct rt_native_rule {
 	struct rt_label label; /* never NULL; not given: the first symbol's plain name (`*SHM::init_shm(int)`: init_shm) */
 	bool checkpoint;       /* its end is a line of the tagged log */
 	bool hot;	       /* only with --native-alloc */
-	int line;	       /* in the YAML file */
 };
 
 struct rt_profile {

@@ -184,7 +184,6 @@ int rt_read_native(struct rt_reader *r, const struct rt_key *key, void *object)
 	rule = rt_array_grow(&profile->natives, &profile->n_natives, sizeof(*rule));
 	if (!rule)
 		return rt_refuse_memory(r);
-	rule->line = (int)rt_line(r);
 	err = rt_read_mapping(r, "a native entry", rt_native_keys, RT_COUNT(rt_native_keys), rule);
 	for (int lang = 0; !err && lang < RT_LANGS; lang++) {
 		if (!rule->label.text[lang])

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (LGPL-2.1 OR BSD-2-Clause) */
 /*
- * profile_read.h - what the sections of a profile are read with: shared by profile.c and profile_native.c, of no use to others.
+ * profile_read.h - what the sections of a profile are read with (profile_read.c): shared by profile.c, profile_native.c and profile_pattern.c, of no use to others.
  *
  * Functions return 0 or a negative number after the reason was set with rt_refuse; the first reason stays.
  */
@@ -37,6 +37,9 @@ struct rt_key {
 void *rt_key_field(const struct rt_key *key, void *object);
 size_t rt_line(const struct rt_reader *r);
 
+/* Goes on to the next event. */
+int rt_next(struct rt_reader *r);
+
 /* Sets the reason, as "PATH:LINE: REASON". */
 int rt_refuse(struct rt_reader *r, size_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int rt_refuse_memory(struct rt_reader *r);
@@ -47,22 +50,31 @@ char *rt_quote(const char *text);
 /* The current event's text (valid until the next event), or NULL with the reason set. */
 const char *rt_text(struct rt_reader *r, const struct rt_key *key, bool tabs);
 
-/* Values: a text, a word of a-z, 0-9, _, true or false, one text or a list of them, a label. */
+/* Values: a text, a word of a-z, 0-9, _ (outputs use it as a key), true or false, one of the texts of a list, one text or a list of them, whatever `one` reads or a list of it
+ * (at most 4096 entries), a label in all languages, a label for one or all. Texts and lists are the object's: rt_texts_release, rt_label_release. */
 int rt_read_text(struct rt_reader *r, const struct rt_key *key, void *object);
 int rt_read_word(struct rt_reader *r, const struct rt_key *key, void *object);
 int rt_read_bool(struct rt_reader *r, const struct rt_key *key, void *object);
 int rt_read_list_text(struct rt_reader *r, const struct rt_key *key, void *object);
+int rt_read_texts(struct rt_reader *r, const struct rt_key *key, void *object);
 int rt_read_list(struct rt_reader *r, const struct rt_key *key, void *object, int (*one)(struct rt_reader *r, const struct rt_key *key, void *object));
 int rt_read_label(struct rt_reader *r, const struct rt_key *key, void *object);
+int rt_read_edge(struct rt_reader *r, const struct rt_key *key, void *object);
 
 /* A mapping with these keys into `object`. */
 int rt_read_mapping(struct rt_reader *r, const char *what, const struct rt_key *keys, size_t n, void *object);
 
-/* One more element of `size` bytes, all zero, at the end of the array that the pointer at `array` points to; NULL without memory. */
+/* One more element of `size` bytes, all zero, at the end of the array that the pointer at `array` points to, whose capacity is its length rounded up to a power of two; NULL without memory. */
 void *rt_array_grow(void *array, size_t *n, size_t size);
 
 void rt_texts_release(char **text, size_t n);
 void rt_label_release(struct rt_label *label);
+
+/* ---- statements (profile_pattern.c) ---- */
+
+/* One regex or a list of them: appends to the statements of a struct rt_phase. Refused is what regcomp would not take, or only with more memory or time than a profile may cost:
+ * r->cost adds up what it makes of all patterns. */
+int rt_read_patterns(struct rt_reader *r, const struct rt_key *key, void *object);
 
 /* ---- the section `native` (profile_native.c) ---- */
 

@@ -51,7 +51,6 @@ enum rt_dbg_word {
 /* Their places in one minor version's struct: the number of the 64-bit word, 0 for one that it lacks. */
 struct rt_dbg_layout {
 	uint8_t minor;
-	uint8_t words; /* of the whole struct */
 	uint8_t word[RT_DBG_WORDS];
 };
 
@@ -204,6 +203,26 @@ static int rt_dbg_read_fields(const struct rt_dbg *dbg, const struct rt_dbg_fiel
 	return 0;
 }
 
+/* Does the walker's window cover all that this layout says? Returns 0, or -EINVAL with the reason in `err`. */
+static int rt_pyoff_check(const struct rt_pyoff *off, char *err, size_t errlen)
+{
+	const uint16_t frame[] = {off->frame_code, off->frame_previous, off->frame_instr, off->frame_func, off->frame_globals};
+	const uint16_t code[] = {off->code_filename, off->code_qualname, off->code_linetable, off->code_version};
+	unsigned int base = off->code_firstlineno & ~15u;
+	bool good = off->frame_bytes && off->frame_bytes <= RT_FRAME_MAX && off->frame_owner < off->frame_bytes &&
+		    off->frame_tlbc + 4u <= off->frame_bytes;
+
+	/* The walker reads a frame of frame_bytes, and of a code object the bytes from its first line number on (bpf/pycode.bpf.h). */
+	for (size_t i = 0; i < RT_COUNT(frame); i++)
+		good = good && frame[i] + 8u <= off->frame_bytes;
+	for (size_t i = 0; i < RT_COUNT(code); i++)
+		good = good && (!code[i] || (code[i] >= base && code[i] + 8u <= base + RT_PYOFF_CODE_BYTES));
+	if (good)
+		return 0;
+	snprintf(err, errlen, "its frames or code objects are larger than any that is known");
+	return -EINVAL;
+}
+
 /* What the tables add has to fit what the interpreter says of itself, else they belong to another build. */
 static int rt_dbg_check_constants(const struct rt_dbg *dbg, const struct rt_pyoff *off, const struct rt_pyoff *row, char *err,
 				  size_t errlen)
@@ -284,23 +303,4 @@ int rt_pyoff_from_debug(const uint8_t *runtime, size_t len, struct rt_pyoff *out
 	if (!code)
 		*out = off;
 	return code;
-}
-
-int rt_pyoff_check(const struct rt_pyoff *off, char *err, size_t errlen)
-{
-	const uint16_t frame[] = {off->frame_code, off->frame_previous, off->frame_instr, off->frame_func, off->frame_globals};
-	const uint16_t code[] = {off->code_filename, off->code_qualname, off->code_linetable, off->code_version};
-	unsigned int base = off->code_firstlineno & ~15u;
-	bool good = off->frame_bytes && off->frame_bytes <= RT_FRAME_MAX && off->frame_owner < off->frame_bytes &&
-		    off->frame_tlbc + 4u <= off->frame_bytes;
-
-	/* The walker reads a frame of frame_bytes, and of a code object the bytes from its first line number on (bpf/pycode.bpf.h). */
-	for (size_t i = 0; i < RT_COUNT(frame); i++)
-		good = good && frame[i] + 8u <= off->frame_bytes;
-	for (size_t i = 0; i < RT_COUNT(code); i++)
-		good = good && (!code[i] || (code[i] >= base && code[i] + 8u <= base + RT_PYOFF_CODE_BYTES));
-	if (good)
-		return 0;
-	snprintf(err, errlen, "its frames or code objects are larger than any that is known");
-	return -EINVAL;
 }

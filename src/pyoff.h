@@ -37,9 +37,6 @@ int rt_pyoff_supported(uint32_t version_hex, bool *from_debug, char *err, size_t
 /* Newer than all that is known (or a pre-release of those with debug offsets): its layout has to be checked on a real frame first. */
 bool rt_pyoff_is_newer(uint32_t version_hex);
 
-/* Does the walker's window cover all that this layout says? Returns 0, or -EINVAL with the reason in `err`. */
-int rt_pyoff_check(const struct rt_pyoff *off, char *err, size_t errlen);
-
 /* "3.11.7", "3.13.0rc2" of a PY_VERSION_HEX; at least 24 bytes. */
 void rt_pyoff_version_text(uint32_t version_hex, char *buf, size_t len);
 

@@ -44,7 +44,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 48,
 		.str_compact_data = 72,
 		.line_format = 2,
-		.no_qualname = 1,
 	},
 	/* 3.9 */
 	{
@@ -85,7 +84,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 48,
 		.str_compact_data = 72,
 		.line_format = 2,
-		.no_qualname = 1,
 	},
 	/* 3.10 */
 	{
@@ -126,7 +124,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 48,
 		.str_compact_data = 72,
 		.line_format = 1,
-		.no_qualname = 1,
 	},
 	/* 3.11 */
 	{
@@ -167,7 +164,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 48,
 		.str_compact_data = 72,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 	/* 3.12 */
 	{
@@ -208,7 +204,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 40,
 		.str_compact_data = 56,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 	/* 3.13 */
 	{
@@ -249,7 +244,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 40,
 		.str_compact_data = 56,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 	/* 3.13t */
 	{
@@ -290,7 +284,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 56,
 		.str_compact_data = 72,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 	/* 3.14 */
 	{
@@ -331,7 +324,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 40,
 		.str_compact_data = 56,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 	/* 3.14t */
 	{
@@ -372,7 +364,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 56,
 		.str_compact_data = 72,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 	/* 3.15 */
 	{
@@ -413,7 +404,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 40,
 		.str_compact_data = 56,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 	/* 3.15t */
 	{
@@ -454,7 +444,6 @@ static const struct rt_pyoff rt_py_layouts[] = {
 		.str_ascii_data = 56,
 		.str_compact_data = 72,
 		.line_format = 0,
-		.no_qualname = 0,
 	},
 };
 
@@ -463,7 +452,6 @@ static const struct rt_dbg_layout rt_dbg_layouts[] = {
 	/* debug offsets of 3.13 */
 	{
 		.minor = 13,
-		.words = 73,
 		.word = {
 			[RT_DBG_RUNTIME_SIZE] = 3,
 			[RT_DBG_RUNTIME_INTERP_HEAD] = 5,
@@ -500,7 +488,6 @@ static const struct rt_dbg_layout rt_dbg_layouts[] = {
 	/* debug offsets of 3.14 */
 	{
 		.minor = 14,
-		.words = 95,
 		.word = {
 			[RT_DBG_RUNTIME_SIZE] = 3,
 			[RT_DBG_RUNTIME_INTERP_HEAD] = 5,
@@ -539,7 +526,6 @@ static const struct rt_dbg_layout rt_dbg_layouts[] = {
 	/* debug offsets of 3.15 */
 	{
 		.minor = 15,
-		.words = 111,
 		.word = {
 			[RT_DBG_RUNTIME_SIZE] = 3,
 			[RT_DBG_RUNTIME_INTERP_HEAD] = 5,

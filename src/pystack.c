@@ -200,7 +200,6 @@ static int get_frame(const struct rt_pymem *mem, const struct rt_pyoff *off, con
 		err = get_text(mem, off, file, &out->file);
 	if (err)
 		return err;
-	out->firstline = (int)first;
 	out->line = get_line(mem, off, raw, (int)first);
 	return 0;
 }

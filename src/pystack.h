@@ -25,7 +25,6 @@ struct rt_pymem {
 
 struct rt_pystack_frame {
 	char *function, *file; /* valid UTF-8; owned */
-	int firstline;
 	int line; /* 0: none */
 };
 

@@ -97,7 +97,6 @@ struct rt_native_view {
 	const char *kind, *library;
 	bool is_free;	      /* gives memory back */
 	bool inner;	      /* made inside of a call of the same kind and operation, whose sizes contain its own */
-	bool sum;	      /* several calls */
 	bool open;	      /* it had not returned when its thread, its image or the run ended */
 	uint32_t calls;
 	uint64_t bytes;	      /* asked for: by the arguments, or mapped (is_free: unmapped) inside */
@@ -220,7 +219,6 @@ struct rt_stack_row {
 	uint32_t frame; /* innermost */
 	uint32_t phase; /* index into the process's phases + 1; 0: none */
 	const char *mapping; /* as in rt_mapping_view, NULL: not told apart */
-	enum rt_map_kind mapping_kind;
 	struct rt_sizes gained, released; /* >= 0 */
 };
 

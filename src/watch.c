@@ -40,7 +40,6 @@ struct rt_watch {
 	struct image **images;
 	size_t n_images;
 	uint64_t titles_at_ns;
-	uint64_t now_ns;
 	bool waiting;
 	int status; /* of the entry probes asked for */
 	bool full_said;

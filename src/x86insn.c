@@ -283,7 +283,8 @@ static bool rt_x86_quiet(const struct rt_x86_parts *p)
 	return op >= 0xb8 && op <= 0xbf && !rt_x86_protected((op & 7) | (p->rex & 1) << 3); /* mov of an immediate */
 }
 
-bool rt_x86_is_endbr(const uint8_t *bytes, size_t avail)
+/* Does endbr64 stand there? */
+static bool rt_x86_is_endbr(const uint8_t *bytes, size_t avail)
 {
 	static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
 

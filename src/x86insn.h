@@ -33,7 +33,4 @@ struct rt_x86_insn {
 /* The instruction at `bytes`, of which `avail` may be read. False: not known, or cut off; *insn is untouched then. */
 bool rt_x86_decode(const uint8_t *bytes, size_t avail, struct rt_x86_insn *insn);
 
-/* Does endbr64 stand there? */
-bool rt_x86_is_endbr(const uint8_t *bytes, size_t avail);
-
 #endif

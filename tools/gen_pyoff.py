@@ -65,8 +65,7 @@ def program(minor, free):
         text.append(f'\tprintf("\\t\\t.{field} = {form},\\n", (unsigned long)({value}));\n')
     text.append('\tprintf("\\t},\\n");\n')
     if minor >= 13 and not free:
-        text.append('\tprintf("-- debug\\n\\t{\\n\\t\\t.minor = %d,\\n\\t\\t.words = %lu,\\n\\t\\t.word = {\\n", PY_MINOR_VERSION, '
-                    "(unsigned long)sizeof(_Py_DebugOffsets) / 8);\n")
+        text.append('\tprintf("-- debug\\n\\t{\\n\\t\\t.minor = %d,\\n\\t\\t.word = {\\n", PY_MINOR_VERSION);\n')
         for name, member in WORDS.items():
             since, member = member if isinstance(member, tuple) else (13, member)
             if minor >= since:

@@ -87,7 +87,6 @@ FIELDS = {
     "str_ascii_data": "sizeof(PyASCIIObject)",
     "str_compact_data": "sizeof(PyCompactUnicodeObject)",
     "line_format": by_minor(up_to_9="RT_LINES_LNOTAB", up_to_10="RT_LINES_PAIRS_310", newer="RT_LINES_LOCATIONS"),
-    "no_qualname": by_minor(up_to_10="1", newer="0"),
 }
 
 

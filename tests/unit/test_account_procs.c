@@ -100,7 +100,6 @@ static void test_tree(void **state)
 	assert_int_equal(s->procs[2].proc.wait_status, 0x100);
 	assert_int_equal(s->unaccounted, 0);
 	assert_int_equal(s->lost_records, 0);
-	assert_int_equal(rt_account_alive(k->account), 1);
 	assert_event(k, 1, RT_EV_FORK, 200, "python");
 	assert_event(k, 2, RT_EV_EXEC, 200, "python");
 	assert_event(k, 3, RT_EV_FORK, 300, "python");

@@ -29,7 +29,6 @@ static void stays_within_share(void **state)
 		spent += 50 * MS / 100;
 		assert_true(rt_budget_spend(&b, now, spent));
 	}
-	assert_int_equal(b.times_off, 0);
 }
 
 /* A burst at once is within it, one nanosecond more is not. */
@@ -103,8 +102,6 @@ static void pauses_double_and_start_again(void **state)
 	now += 50 * MS; /* and fast ones again */
 	assert_false(rt_budget_spend(&b, now, SECOND));
 	assert_int_equal(rt_budget_off(&b, now), SECOND);
-	assert_int_equal(b.times_on, 11);
-	assert_int_equal(b.times_off, 11);
 }
 
 /* What cannot be put on is no reason for ever longer pauses. */
@@ -119,7 +116,6 @@ static void failure_is_tried_again(void **state)
 		rt_budget_failed(&b, now);
 		assert_false(rt_budget_due(&b, now + SECOND - 1));
 	}
-	assert_int_equal(b.times_on, 0);
 }
 
 /* Counters that went back, a clock that stood still, enormous values: no wrap makes something dear look cheap. */

@@ -354,19 +354,58 @@ static void check_keys(const json_t *object, const char *const *keys)
 	assert_null(*keys);
 }
 
+static void check_entries(const json_t *line)
+{
+	static const char *const entry_keys[] = {"method", "phase", "attached", "hits", "detached", "reason", NULL};
+	json_t *one;
+
+	assert_int_equal(json_array_size(json_object_get(line, "entries")), 2);
+	one = json_array_get(json_object_get(line, "entries"), 0);
+	check_keys(one, entry_keys);
+	expect_text(one, "method", "usdt");
+	expect_int(one, "attached", 1);
+	assert_true(json_is_null(json_object_get(one, "phase")) && json_is_null(json_object_get(one, "reason")));
+	one = json_array_get(json_object_get(line, "entries"), 1);
+	expect_text(one, "phase", "outer");
+	expect_int(one, "hits", 1234);
+	expect_int(one, "detached", 2);
+	expect_text(one, "reason", "too many: 7");
+}
+
+static void check_proc_summary(const json_t *proc_line)
+{
+	static const char *const proc_keys[] = {
+		"pid", "ppid", "name", "python", "rss_start_bytes", "rss_end_bytes", "rss_peak_bytes", "opening", "phases",
+		"outside_bytes", "native", NULL,
+	};
+	static const char *const phase_keys[] = {PHASE_KEYS, NULL};
+	const json_t *opening = json_object_get(proc_line, "opening"), *first;
+
+	check_keys(proc_line, proc_keys);
+	expect_int(proc_line, "rss_start_bytes", MIB);
+	expect_int(proc_line, "rss_end_bytes", 20 * MIB);
+	expect_int(proc_line, "rss_peak_bytes", 30 * MIB);
+	expect_int(proc_line, "outside_bytes", MIB);
+	expect_int(json_object_get(proc_line, "causes"), "reclaim_bytes", -4096);
+	assert_true(json_is_array(json_object_get(proc_line, "native")));
+	expect_text(json_array_get(json_object_get(proc_line, "outside"), 0), "module", "vllm.utils");
+	assert_int_equal(json_array_size(opening), 2);
+	expect_text(json_array_get(opening, 0), "name", "[heap]");
+	expect_text(json_array_get(opening, 0), "kind", "anon");
+	expect_text(json_array_get(opening, 1), "kind", "shmem");
+	expect_int(json_array_get(opening, 1), "bytes", -4096);
+	first = json_array_get(json_object_get(proc_line, "phases"), 0);
+	check_keys(first, phase_keys);
+	check_phase(first);
+	expect_int(first, "calls", 3);
+}
+
 static void test_summary(void **state)
 {
 	static const char *const keys[] = {
 		"type", "duration_ns", "processes", "phases_not_hit", "lost", "unaccounted_bytes", "self", "entries", NULL,
 	};
-	static const char *const entry_keys[] = {"method", "phase", "attached", "hits", "detached", "reason", NULL};
-	static const char *const proc_keys[] = {
-		"pid", "ppid", "name", "python", "rss_start_bytes", "rss_end_bytes", "rss_peak_bytes", "opening", "phases",
-		"outside_bytes",
-		"native", NULL,
-	};
 	static const char *const self_keys[] = {"bpf_ns", "bpf_runs", "user_ns", "sys_ns", NULL};
-	static const char *const phase_keys[] = {PHASE_KEYS, NULL};
 	struct rt_outside_view outside = {.module = "vllm.utils", .net = {MIB, {0, MIB, 0}}, .gained = 2 * MIB,
 		.released = MIB};
 	struct rt_opening_view held[] = {{"[heap]", RT_ANON, MIB}, {"<changed while reading>", RT_SHMEM, -4096}};
@@ -396,17 +435,7 @@ static void test_summary(void **state)
 	line = take(f, keys, "late_records counters tree_peak_bytes tree_end_bytes");
 	expect_int(line, "tree_peak_bytes", 8192);
 	expect_int(line, "tree_end_bytes", 4096);
-	assert_int_equal(json_array_size(json_object_get(line, "entries")), 2);
-	one = json_array_get(json_object_get(line, "entries"), 0);
-	check_keys(one, entry_keys);
-	expect_text(one, "method", "usdt");
-	expect_int(one, "attached", 1);
-	assert_true(json_is_null(json_object_get(one, "phase")) && json_is_null(json_object_get(one, "reason")));
-	one = json_array_get(json_object_get(line, "entries"), 1);
-	expect_text(one, "phase", "outer");
-	expect_int(one, "hits", 1234);
-	expect_int(one, "detached", 2);
-	expect_text(one, "reason", "too many: 7");
+	check_entries(line);
 	expect_int(line, "duration_ns", 1234);
 	expect_int(line, "unaccounted_bytes", 4096);
 	expect_int(line, "late_records", 7);
@@ -422,24 +451,7 @@ static void test_summary(void **state)
 	one = json_array_get(json_object_get(line, "phases_not_hit"), 0);
 	expect_text(one, "phase", "engine_core_init");
 	expect_text(one, "reason", "statement not found in the source");
-	one = json_array_get(json_object_get(line, "processes"), 0);
-	check_keys(one, proc_keys);
-	expect_int(one, "rss_start_bytes", MIB);
-	expect_int(one, "rss_end_bytes", 20 * MIB);
-	expect_int(one, "rss_peak_bytes", 30 * MIB);
-	expect_int(one, "outside_bytes", MIB);
-	expect_int(json_object_get(one, "causes"), "reclaim_bytes", -4096);
-	assert_true(json_is_array(json_object_get(one, "native")));
-	expect_text(json_array_get(json_object_get(one, "outside"), 0), "module", "vllm.utils");
-	assert_int_equal(json_array_size(json_object_get(one, "opening")), 2);
-	expect_text(json_array_get(json_object_get(one, "opening"), 0), "name", "[heap]");
-	expect_text(json_array_get(json_object_get(one, "opening"), 0), "kind", "anon");
-	expect_text(json_array_get(json_object_get(one, "opening"), 1), "kind", "shmem");
-	expect_int(json_array_get(json_object_get(one, "opening"), 1), "bytes", -4096);
-	one = json_array_get(json_object_get(one, "phases"), 0);
-	check_keys(one, phase_keys);
-	check_phase(one);
-	expect_int(one, "calls", 3);
+	check_proc_summary(json_array_get(json_object_get(line, "processes"), 0));
 }
 
 static void test_summary_without_cost(void **state)

@@ -138,7 +138,6 @@ static void test_good(void **state)
 	assert_string_equal(native[0].label.text[RT_LANG_ZH], "init_shm");
 	assert_string_equal(native[0].label.text[RT_LANG_EN], "init_shm");
 	assert_false(native[0].checkpoint);
-	assert_int_equal(native[0].line, 19);
 	assert_int_equal(native[1].bytes.arg[0].number, 1);
 	assert_int_equal(native[1].bytes.arg[0].bits, 64);
 	assert_int_equal(native[1].bytes.arg[1].number, 0);

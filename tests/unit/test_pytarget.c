@@ -491,84 +491,21 @@ static int make_and_read(const struct eb_spec *spec, const char *name, char *con
 	return rt_pytarget_from_file(path, env, &target, err, sizeof(err));
 }
 
+/* What CPython 3.13.5 says of itself at _PyRuntime: the words of struct _Py_DebugOffsets, with 0 for the cookie. */
+static const uint64_t debug_offsets[] = {
+	0, 0x030d05f0, 0, 283376, 608, 632, 194976, 7272, 7264, 7344, 7400, 7656,
+	7640, 7648, 16, 7752, 0, 7768, 7760, 304, 0, 8, 16, 72,
+	152, 160, 232, 32, 80, 8, 0, 56, 72, 70, 208, 112,
+	120, 128, 136, 68, 52, 96, 104, 200, 16, 8, 416, 24,
+	88, 168, 32, 24, 16, 40, 24, 16, 48, 32, 40, 24,
+	16, 32, 16, 24, 40, 16, 32, 64, 32, 16, 40, 240,
+	200,
+};
+
 /* A 3.13 that is nothing but its symbols. */
 static void test_debug_offsets(void **state)
 {
-	static uint64_t runtime[RT_PYOFF_DEBUG_LEN / 8] = {
-		0,
-		0x030d05f0,
-		0,
-		283376,
-		608,
-		632,
-		194976,
-		7272,
-		7264,
-		7344,
-		7400,
-		7656,
-		7640,
-		7648,
-		16,
-		7752,
-		0,
-		7768,
-		7760,
-		304,
-		0,
-		8,
-		16,
-		72,
-		152,
-		160,
-		232,
-		32,
-		80,
-		8,
-		0,
-		56,
-		72,
-		70,
-		208,
-		112,
-		120,
-		128,
-		136,
-		68,
-		52,
-		96,
-		104,
-		200,
-		16,
-		8,
-		416,
-		24,
-		88,
-		168,
-		32,
-		24,
-		16,
-		40,
-		24,
-		16,
-		48,
-		32,
-		40,
-		24,
-		16,
-		32,
-		16,
-		24,
-		40,
-		16,
-		32,
-		64,
-		32,
-		16,
-		40,
-		240,
-		200,
-	};
+	static uint64_t runtime[RT_PYOFF_DEBUG_LEN / 8];
 	uint64_t version = 0x030d05f0;
 	uint8_t push[8] = {0x41, 0x57, 0x41, 0x56, 0x90, 0x90, 0x90, 0xc3};
 	const struct eb_symbol symbols[] = {
@@ -580,6 +517,7 @@ static void test_debug_offsets(void **state)
 	struct eb_spec spec = {.symbols = symbols, .n_symbols = 4};
 	(void)state;
 
+	memcpy(runtime, debug_offsets, sizeof(debug_offsets));
 	runtime[0] = 0x7970677562656478; /* not before: this program itself would look like an interpreter */
 	assert_int_equal(make_and_read(&spec, "made", NULL), 0);
 	assert_int_equal(target.bin.kind, RT_BIN_STATIC);

@@ -79,7 +79,6 @@ static void test_phase_and_mapping(void **state)
 	assert_int_equal(row->released.kind[RT_ANON], P(19));
 	row = row_of(s, &s->procs[0], "fill<outer<<module>", "outer", "/weights");
 	assert_int_equal(row->gained.kind[RT_FILE], P(30));
-	assert_int_equal(row->mapping_kind, RT_MAP_FILE);
 	row = row_of(s, &s->procs[0], "<helper threads>", "outer", "[anon]"); /* the only thread in a phase is whom it helps */
 	assert_int_equal(row->gained.total, P(7));
 	assert_int_equal(row_of(s, &s->procs[0], "<module>", NULL, "[heap]")->gained.total, P(3));

@@ -52,7 +52,6 @@ class Truth:
 
     def __init__(self, work, slots=2048):
         self._work = work
-        self._slots = slots
         self._memory = mmap.mmap(-1, slots * SLOT, flags=PRIVATE)
         view = memoryview(self._memory)
         self._buffers = [[view[number * SLOT : (number + 1) * SLOT]] for number in range(slots)]
