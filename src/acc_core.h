@@ -7,6 +7,7 @@
  *	acc_run     changes: edges of phases, and whose the pages are
  *	acc_span    open phases
  *	acc_native  calls of native functions
+ *	acc_oom     processes that the OOM killer chose
  *	acc_summary the end
  */
 #ifndef RT_ACC_CORE_H
@@ -112,6 +113,11 @@ void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run);
 /* acc_native.c */
 void rt_native_apply(struct rt_account *account, const struct rt_rec_native *rec);
 void rt_native_enter(struct rt_account *account, const struct rt_rec_native_enter *rec);
+
+/* acc_oom.c */
+void rt_oom_apply(struct rt_account *account, const struct rt_rec_oom *rec);
+/* The process as the OOM killer's choice, as the outputs see it: proc->oom must be set. */
+struct rt_oom_view rt_oom_view(const struct rt_account *account, const struct rt_process *proc);
 
 /* The span that a change of this thread (NULL: not known) would be charged to now by the rule of whose phase it is, its own stack apart; NULL: none. */
 const struct rt_span *rt_run_owner(struct rt_process *proc, struct rt_thread *thread);

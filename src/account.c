@@ -20,6 +20,7 @@ static const size_t rt_record_size[] = {
 	[RT_REC_NATIVE] = sizeof(struct rt_rec_native),
 	[RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter),
 	[RT_REC_SITE] = sizeof(struct rt_rec_site),
+	[RT_REC_OOM] = sizeof(struct rt_rec_oom),
 };
 
 static int rt_account_init(struct rt_account *account)
@@ -135,6 +136,9 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 		break;
 	case RT_REC_NATIVE_ENTER:
 		rt_native_enter(account, record);
+		break;
+	case RT_REC_OOM:
+		rt_oom_apply(account, record);
 		break;
 	}
 }

@@ -42,6 +42,7 @@ struct rt_probe {
 	bool native_refused; /* the verifier takes the programs without those for native functions only */
 	bool calls_refused; /* the verifier takes the programs without those that tell of calls only */
 	bool mappings_refused; /* the verifier takes the programs without them only */
+	bool oom_refused;   /* the verifier takes the programs without the one for OOM kills only */
 	bool short_memlock; /* the limit on locked memory is low and could not be raised */
 	bool old;   /* the BPF object for kernels before 5.17 */
 	enum rt_mm_source source;
@@ -252,6 +253,7 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
 	check_mappings(p);
+	bpf_program__set_autoload(skel->progs.oom_victim, !p->oom_refused);
 	if (!p->config.native) { /* no probe: no room for what they note */
 		if (skel->maps.native_sites)
 			bpf_map__set_max_entries(skel->maps.native_sites, 1);
@@ -329,6 +331,11 @@ static int load_either(struct rt_probe *p)
 		p->calls_refused = without & 2;
 		p->mappings_refused = without & 4;
 		err = load(p);
+		if (err && !p->oom_refused && strstr(libbpf_said, "'oom_victim'")) {
+			p->oom_refused = true;
+			libbpf_said[0] = 0;
+			err = load(p);
+		}
 		if (!err || err == -EPERM)
 			return err;
 		rt_log_detail("programs%s%s%s refused: %s", native && !p->native_refused ? ", those for native functions among them," : "",
@@ -630,6 +637,18 @@ static int attach_samples(struct rt_probe *p)
 	return online ? RT_OK : bpf_refused("perf_event_open of a software clock", err);
 }
 
+/* That a process was killed for lack of memory is worth knowing, and no run fails because it cannot be told of. */
+static void attach_oom(struct rt_probe *p)
+{
+	struct rt_skel *s = p->skel;
+
+	if (!p->oom_refused)
+		s->links.oom_victim = bpf_program__attach_raw_tracepoint(s->progs.oom_victim, "mark_victim");
+	if (!s->links.oom_victim)
+		rt_log_detail("tracepoint oom:mark_victim: %s: processes that the kernel kills for lack of memory (OOM) end by SIGKILL, and nothing says why; "
+			      "ramtrack-bpf doctor says what is missing", p->oom_refused ? "program refused" : strerror(errno));
+}
+
 int rt_probe_attach(struct rt_probe *p)
 {
 	struct rt_skel *s = p->skel;
@@ -668,6 +687,7 @@ int rt_probe_attach(struct rt_probe *p)
 		if (!s->links.rss_stat_raw)
 			return bpf_refused("raw tracepoint rss_stat", -errno);
 	}
+	attach_oom(p);
 	return attach_samples(p);
 }
 
