@@ -48,6 +48,12 @@ struct rt_account {
 	/* image -> pid, from the moment its record arrives: sources are read before it is applied */
 	struct rt_map pids;
 	struct rt_text *word[RT_WORDS];
+	/* A process or image whose beginning is still to be told: what user space knows of it (title, executable, Python) comes with the same time, right after it. */
+	struct {
+		struct rt_process *proc; /* NULL: none */
+		enum rt_proc_event event;
+		uint64_t ts_ns;
+	} born;
 	uint64_t first_ns, applied_ns; /* oldest and newest time applied */
 	uint64_t newest_ns;	       /* newest time given */
 	bool begun, finished;
@@ -98,6 +104,9 @@ static inline void rt_pages_read(int64_t to[RT_KINDS], const uint64_t from[RT_KI
 
 void rt_account_tell_process(struct rt_account *account, const struct rt_process *proc, enum rt_proc_event event,
 			     uint64_t ts_ns);
+
+/* Tells of a beginning that waits to be told. */
+void rt_life_born(struct rt_account *account);
 
 /* acc_life.c, acc_run.c: apply one record, checked for size and aligned. What cannot be applied is counted. */
 void rt_life_proc(struct rt_account *account, const struct rt_rec_proc *rec);

@@ -103,6 +103,8 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 	}
 	if (h->ts_ns > account->applied_ns)
 		account->applied_ns = h->ts_ns;
+	if (h->ts_ns != account->born.ts_ns || (h->type != RT_REC_META && h->type != RT_REC_OPENING && h->type != RT_REC_THREAD))
+		rt_life_born(account);
 	switch (h->type) {
 	case RT_REC_PROC:
 		rt_life_proc(account, record);
@@ -150,6 +152,7 @@ static void rt_account_release(struct rt_account *account, uint64_t until_ns)
 
 	while ((record = rt_order_pop(&account->order, until_ns, &size)))
 		rt_account_apply(account, record);
+	rt_life_born(account);
 }
 
 /* The full window lets its oldest record go early, which may make a later one late: that is counted where it shows. */

@@ -412,7 +412,7 @@ static void test_no_ledger(void **state)
 
 	(void)state;
 	assert_int_equal(ledger_report("/no/such/ledger", NULL, &said, &result, why, sizeof(why)), -ENOENT);
-	assert_string_equal(why, "/no/such/ledger: No such file or directory");
+	assert_string_equal(why, "/no/such/ledger: No such file or directory; give a ledger that `ramtrack-bpf record` or --record wrote and you may read");
 	assert_int_equal(ledger_report("/tmp", NULL, &said, &result, why, sizeof(why)), -ENOEXEC);
 	assert_int_equal(ledger_report("/dev/zero", NULL, &said, &result, why, sizeof(why)), -ENOEXEC);
 	ledger_store(changed, "not a ledger at all", 19);
