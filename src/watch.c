@@ -30,6 +30,7 @@ struct image {
 	struct rt_bin_key key;
 	uint64_t wait_until_ns; /* its libpython is to come; 0: nothing is waited for */
 	bool python;
+	bool muted_said; /* that its tracking is switched off, of this or an earlier program of its process */
 	char title[TITLE_MAX];
 };
 
@@ -233,8 +234,10 @@ static void check_switch(struct rt_watch *w, struct image *im, uint64_t ts_ns)
 	if (w->config.own_switch < 0 && rt_proc_environ((pid_t)im->pid, "VLLM_ENABLE_RAM_TRACKING", value, sizeof(value)) > 0 &&
 	    !strcmp(value, "0")) {
 		off = true;
-		rt_log_notice("process %u: VLLM_ENABLE_RAM_TRACKING=0 in its environment: its phases are not shown (set the variable to 1 for "
-			      "ramtrack-bpf to overrule it)", im->pid);
+		if (!im->muted_said)
+			rt_log_notice("process %u: VLLM_ENABLE_RAM_TRACKING=0 in its environment: its phases are not shown (set the variable to 1 for "
+				      "ramtrack-bpf to overrule it)", im->pid);
+		im->muted_said = true;
 	}
 	if (off)
 		put_meta(w, ts_ns, im, RT_META_MUTED, "");
@@ -242,10 +245,10 @@ static void check_switch(struct rt_watch *w, struct image *im, uint64_t ts_ns)
 
 static void on_born(struct rt_watch *w, const struct rt_rec_proc *r)
 {
-	struct image *im;
+	struct image *im = r->prev_image ? find_image(w, r->prev_image) : NULL;
 	struct bin *b;
 	char exe[4096];
-	bool wait = false;
+	bool wait = false, muted_said = im && im->muted_said;
 
 	if (r->prev_image)
 		drop_image(w, r->prev_image);
@@ -257,6 +260,7 @@ static void on_born(struct rt_watch *w, const struct rt_rec_proc *r)
 	w->images[w->n_images++] = im;
 	im->image = r->h.image;
 	im->pid = r->pid;
+	im->muted_said = muted_said;
 	im->key = (struct rt_bin_key){.dev = r->exe_dev, .ino = r->exe_ino};
 	/* The interpreter first: the process runs on meanwhile. */
 	b = find_bin(w, &im->key);

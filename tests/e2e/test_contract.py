@@ -37,3 +37,22 @@ def test_errors_say_what_to_do_next(run_tool, arguments, status, wanted):
     done = run_tool(*arguments)
     assert done.returncode == status and re.search(wanted, done.stderr), (done.returncode, done.stderr)
     assert not done.stdout
+
+
+@pytest.mark.parametrize("ids", [{"SUDO_UID": "x", "SUDO_GID": "1"}, {"SUDO_UID": "65534", "SUDO_GID": "-5"}, {"SUDO_UID": "65534"}])
+def test_nobody_becomes_root_by_a_bad_number(run_tool, directory, ids):
+    """The command is the invoking user's; where nobody can say who that is, it is not started as root."""
+    made = os.path.join(directory, "made")
+    done = run_tool("--", "/usr/bin/touch", made, env=ids)
+    assert done.returncode == 1 and "SUDO_" in done.stderr and "to start the command as root" in done.stderr, done.stderr
+    assert not os.path.exists(made)
+
+
+def test_switched_off_is_said_once_a_process(run_tool, directory):
+    """However often it executes another program."""
+    script = "exec sh -c 'exec sh -c \"sleep 0.3; exec true\"'"
+    done = run_tool("-o", os.path.join(directory, "log"), "--", "/bin/sh", "-c", script, env={}, prefix=["env", "-u", "VLLM_ENABLE_RAM_TRACKING"])
+    assert done.returncode == 0 and "VLLM_ENABLE_RAM_TRACKING" not in done.stderr
+    done = run_tool("-o", os.path.join(directory, "log"), "--", "/usr/bin/env", "VLLM_ENABLE_RAM_TRACKING=0", "/bin/sh", "-c", script)
+    said = re.findall(r"process (\d+): VLLM_ENABLE_RAM_TRACKING=0 in its environment", done.stderr)
+    assert done.returncode == 0 and said and len(said) == len(set(said)), done.stderr
