@@ -28,7 +28,6 @@
  * could make a small file large, are refused as well.
  */
 
-#define RT_NO_FIELD SIZE_MAX
 
 void *rt_key_field(const struct rt_key *key, void *object)
 {
@@ -228,8 +227,7 @@ int rt_read_bool(struct rt_reader *r, const struct rt_key *key, void *object)
 
 	if (!yes && !(plain && rt_is_one_of(s, "false", "False", "FALSE")))
 		return rt_refuse(r, rt_line(r), "`%s` is either true or false, without quotes", key->name);
-	if (key->offset != RT_NO_FIELD)
-		*(bool *)rt_key_field(key, object) = yes;
+	*(bool *)rt_key_field(key, object) = yes;
 	return 0;
 }
 
@@ -543,7 +541,6 @@ static const struct rt_key rt_phase_keys[] = {
 	{ .name = "enter", .read = rt_read_edge, RT_FIELD(rt_phase, enter) },
 	{ .name = "exit", .read = rt_read_edge, RT_FIELD(rt_phase, exit) },
 	{ .name = "watch", .read = rt_read_bool, RT_FIELD(rt_phase, watch) },
-	{ .name = "watch", .read = rt_read_bool, .offset = RT_NO_FIELD },
 };
 
 static int rt_read_phase(struct rt_reader *r, const struct rt_key *key, void *object)
