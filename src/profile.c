@@ -28,7 +28,6 @@
  * could make a small file large, are refused as well.
  */
 
-
 void *rt_key_field(const struct rt_key *key, void *object)
 {
 	return (char *)object + key->offset;

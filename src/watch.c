@@ -150,11 +150,20 @@ static struct bin *add_bin(struct rt_watch *w, const struct rt_bin_key *key, str
 	return b;
 }
 
+/* A reason that begins with the process; many name a file only. */
+static const char *named(pid_t pid, const char *why, char *text, size_t len)
+{
+	if (!strncmp(why, "process ", strlen("process ")))
+		return why;
+	snprintf(text, len, "process %d: %s", (int)pid, why);
+	return text;
+}
+
 /* Reads the executable of a running process. Returns NULL if a library is to come first (*wait) or nothing could be done. */
 static struct bin *read_bin(struct rt_watch *w, pid_t pid, const struct rt_bin_key *key, bool give_up, bool *wait)
 {
 	struct rt_pytarget t;
-	char why[512];
+	char why[512], text[600];
 	int err = rt_pytarget_read(pid, &t, why, sizeof(why));
 
 	*wait = false;
@@ -163,7 +172,7 @@ static struct bin *read_bin(struct rt_watch *w, pid_t pid, const struct rt_bin_k
 		return NULL;
 	}
 	if (err < 0 && err != -ENOENT && err != -ESRCH && err != -EAGAIN)
-		rt_log_notice("process %d: %s; its RSS is shown without Python phases; run: ramtrack-bpf doctor -p %d", (int)pid, why, (int)pid);
+		rt_log_notice("%s; its RSS is shown without Python phases; run: ramtrack-bpf doctor -p %d", named(pid, why, text, sizeof(text)), (int)pid);
 	if (err == 1 && t.may_come && t.version[0])
 		rt_log_notice("process %d: CPython %s is no release that this ramtrack-bpf knows, and it had no frame within %d s that its layout could be "
 			      "checked on; its RSS is shown without Python phases", (int)pid, t.version, (int)(PATIENCE_NS / 1000000000));

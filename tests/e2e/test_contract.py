@@ -56,3 +56,14 @@ def test_switched_off_is_said_once_a_process(run_tool, directory):
     done = run_tool("-o", os.path.join(directory, "log"), "--", "/usr/bin/env", "VLLM_ENABLE_RAM_TRACKING=0", "/bin/sh", "-c", script)
     said = re.findall(r"process (\d+): VLLM_ENABLE_RAM_TRACKING=0 in its environment", done.stderr)
     assert done.returncode == 0 and said and len(said) == len(set(said)), done.stderr
+
+
+def test_a_chain_of_programs_is_no_error(run_tool, directory):
+    """A process that is in the middle of an exec when it is looked at: nothing keeps it from anybody, and nothing is said."""
+    script = 'n=$1; [ $n -gt 0 ] || exit 0; exec /usr/bin/env sh "$0" $((n - 1))'
+    path = os.path.join(directory, "chain.sh")
+    with open(path, "w") as file:
+        file.write(script)
+    for _ in range(5):
+        done = run_tool("-o", os.devnull, "--", "/bin/sh", path, 60)
+        assert done.returncode == 0 and not done.stderr, done.stderr
