@@ -186,6 +186,12 @@ int feat_clock(void *ctx)
 	return rt_hit_self(RT_FEAT_CLOCK);
 }
 
+SEC("raw_tp/mark_victim")
+int feat_oom(u64 *ctx)
+{
+	return rt_hit(RT_FEAT_OOM);
+}
+
 SEC("uprobe")
 int feat_uprobe(void *ctx)
 {

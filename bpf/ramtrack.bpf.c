@@ -6,6 +6,7 @@
 
 #include "cost.bpf.h"
 #include "life.bpf.h"
+#include "oom.bpf.h"
 
 #include "entry.bpf.h"
 #include "nativecall.bpf.h"
@@ -175,6 +176,13 @@ SEC("tp_btf/task_rename")
 int BPF_PROG(task_renamed, struct task_struct *task, const char *comm)
 {
 	return rt_program(task_renamed, rt_on_rename(task, comm));
+}
+
+/* Raw: what its argument is differs from kernel to kernel. */
+SEC("raw_tp/mark_victim")
+int oom_victim(u64 *ctx)
+{
+	return rt_program(oom_victim, rt_on_oom(ctx[0]));
 }
 
 #ifndef RT_OLD_KERNEL

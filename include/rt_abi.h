@@ -61,6 +61,7 @@ enum rt_type {
 	RT_REC_NATIVE = 15,	/* a call of a native function that the profile names is over, or several small ones, added up */
 	RT_REC_NATIVE_ENTER = 16, /* one whose rule has a checkpoint of its own begins */
 	RT_REC_SITE = 17,	/* from user space: a native function that has a probe; before the first record that names it */
+	RT_REC_OOM = 18,	/* the kernel's OOM killer has chosen a process */
 };
 
 struct rt_hdr {
@@ -110,6 +111,20 @@ struct rt_rec_exit {
 	__rt_u32 pad;
 };
 static_assert(sizeof(struct rt_rec_exit) == 96, "rt_rec_exit");
+
+enum rt_oom_flags {
+	RT_OOM_PAGES = 1, /* pages are known */
+};
+
+/* The image may not be known (0): kernels before 6.9 name a thread by its number only. h.tid is the thread that asked for memory, if it is one of the process, else the one
+ * that the kernel names. Several of one process are possible: the first one counts. */
+struct rt_rec_oom {
+	struct rt_hdr h;
+	__rt_u32 pid;		  /* 0: not known, it is the process of h.tid */
+	__rt_u32 flags;		  /* enum rt_oom_flags */
+	__rt_u64 pages[RT_KINDS]; /* running totals at that moment */
+};
+static_assert(sizeof(struct rt_rec_oom) == 56, "rt_rec_oom");
 
 struct rt_rec_thread { /* THREAD: h.tid is the new thread; THREAD_EXIT: the one that ends, creator 0 */
 	struct rt_hdr h;

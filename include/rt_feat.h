@@ -26,6 +26,7 @@ enum rt_feat {
 	RT_FEAT_RUN_ON_CPU,   /* a program run on a CPU of our choice */
 	RT_FEAT_CLOCK,	      /* perf's software clock with a BPF program */
 	RT_FEAT_UPROBE,	      /* entry probe on a user function */
+	RT_FEAT_OOM,	      /* tracepoint oom:mark_victim: attached only, nobody provokes it */
 	RT_FEATS,
 };
 

@@ -7,6 +7,7 @@
  *	acc_run     changes: edges of phases, and whose the pages are
  *	acc_span    open phases
  *	acc_native  calls of native functions
+ *	acc_oom     processes that the OOM killer chose
  *	acc_summary the end
  */
 #ifndef RT_ACC_CORE_H
@@ -47,6 +48,12 @@ struct rt_account {
 	/* image -> pid, from the moment its record arrives: sources are read before it is applied */
 	struct rt_map pids;
 	struct rt_text *word[RT_WORDS];
+	/* A process or image whose beginning is still to be told: what user space knows of it (title, executable, Python) comes with the same time, right after it. */
+	struct {
+		struct rt_process *proc; /* NULL: none */
+		enum rt_proc_event event;
+		uint64_t ts_ns;
+	} born;
 	uint64_t first_ns, applied_ns; /* oldest and newest time applied */
 	uint64_t newest_ns;	       /* newest time given */
 	bool begun, finished;
@@ -95,6 +102,9 @@ static inline void rt_pages_read(int64_t to[RT_KINDS], const uint64_t from[RT_KI
 		to[k] = from[k] < (uint64_t)RT_PAGES_MAX ? (int64_t)from[k] : RT_PAGES_MAX;
 }
 
+/* Tells of a beginning that waits to be told. */
+void rt_life_born(struct rt_account *account);
+
 /* acc_life.c, acc_run.c: apply one record, checked for size and aligned. What cannot be applied is counted. */
 void rt_life_proc(struct rt_account *account, const struct rt_rec_proc *rec);
 void rt_life_exit(struct rt_account *account, const struct rt_rec_exit *rec);
@@ -109,6 +119,11 @@ void rt_run_apply(struct rt_account *account, const struct rt_rec_run *run);
 /* acc_native.c */
 void rt_native_apply(struct rt_account *account, const struct rt_rec_native *rec);
 void rt_native_enter(struct rt_account *account, const struct rt_rec_native_enter *rec);
+
+/* acc_oom.c */
+void rt_oom_apply(struct rt_account *account, const struct rt_rec_oom *rec);
+/* The process as the OOM killer's choice, as the outputs see it: proc->oom must be set. */
+struct rt_oom_view rt_oom_view(const struct rt_account *account, const struct rt_process *proc);
 
 /* The span that a change of this thread (NULL: not known) would be charged to now by the rule of whose phase it is, its own stack apart; NULL: none. */
 const struct rt_span *rt_run_owner(struct rt_process *proc, struct rt_thread *thread);

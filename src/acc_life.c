@@ -13,6 +13,23 @@ static void rt_account_tell_process(struct rt_account *account, const struct rt_
 	rt_account_tell(account, on_process, &view, event, ts_ns);
 }
 
+void rt_life_born(struct rt_account *account)
+{
+	struct rt_process *proc = account->born.proc;
+
+	account->born.proc = NULL;
+	if (proc)
+		rt_account_tell_process(account, proc, account->born.event, account->born.ts_ns);
+}
+
+static void rt_life_tell_soon(struct rt_account *account, struct rt_process *proc, enum rt_proc_event event, uint64_t ts_ns)
+{
+	rt_life_born(account);
+	account->born.proc = proc;
+	account->born.event = event;
+	account->born.ts_ns = ts_ns;
+}
+
 void rt_life_drop_thread(struct rt_account *account, struct rt_thread *thread, uint64_t ts_ns)
 {
 	struct rt_moment moment = { .ts_ns = ts_ns, .seen_ns = thread->seen_ns };
@@ -123,11 +140,11 @@ static void rt_life_begin(struct rt_account *account, const struct rt_rec_proc *
 	if (thread) /* its end was lost: the number is the new process's */
 		rt_life_drop_thread(account, thread, rec->h.ts_ns);
 	rt_thread_get(procs, rec->pid, proc, rec->h.ts_ns);
-	rt_account_tell_process(account, proc,
-				rec->birth == RT_BIRTH_ATTACH ? RT_EV_ATTACH :
-				rec->birth == RT_BIRTH_EXEC   ? RT_EV_EXEC :
-								RT_EV_FORK,
-				rec->h.ts_ns);
+	rt_life_tell_soon(account, proc,
+			  rec->birth == RT_BIRTH_ATTACH ? RT_EV_ATTACH :
+			  rec->birth == RT_BIRTH_EXEC	? RT_EV_EXEC :
+							  RT_EV_FORK,
+			  rec->h.ts_ns);
 }
 
 /* An exec leaves nothing of the process but its main thread, whichever thread called it. */
@@ -192,7 +209,7 @@ static void rt_life_exec(struct rt_account *account, const struct rt_rec_proc *r
 		rt_life_first_exec(account, proc, pages, rec->h.ts_ns);
 	rt_spans_peak(proc, rt_pages_total(pages));
 	proc->execed = true;
-	rt_account_tell_process(account, proc, RT_EV_EXEC, rec->h.ts_ns);
+	rt_life_tell_soon(account, proc, RT_EV_EXEC, rec->h.ts_ns);
 }
 
 void rt_life_proc(struct rt_account *account, const struct rt_rec_proc *rec)
@@ -315,7 +332,7 @@ static void rt_life_title(struct rt_account *account, struct rt_process *proc, c
 		len--;
 	rt_proc_set_text(&account->procs, &proc->cmdline, text, len);
 	rt_proc_set_name(&account->procs, proc);
-	if (cmdline != proc->cmdline || name != proc->name)
+	if (account->born.proc != proc && (cmdline != proc->cmdline || name != proc->name))
 		rt_account_tell_process(account, proc, RT_EV_TITLE, ts_ns ? ts_ns : account->applied_ns);
 }
 

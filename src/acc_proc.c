@@ -232,8 +232,8 @@ void rt_proc_retire(struct rt_procs *procs, struct rt_process *proc)
 	procs->n_alive--;
 	if (++procs->n_ended <= RT_ENDED_MAX)
 		return;
-	if (proc->has_phase) { /* one without phases says less */
-		for (least = procs->oldest; least && (!least->ended || least->merged || least->has_phase); )
+	if (proc->has_phase || proc->oom.ts_ns) { /* one without phases says less */
+		for (least = procs->oldest; least && (!least->ended || least->merged || least->has_phase || least->oom.ts_ns); )
 			least = least->newer;
 	}
 	rt_proc_merge(procs, least ? least : proc);

@@ -81,6 +81,14 @@ struct rt_held {
 
 #define RT_HELD_MAX 32u
 
+/* When the OOM killer chose a process. */
+struct rt_oom {
+	uint64_t ts_ns; /* 0: it did not */
+	uint32_t tid;
+	uint32_t phase; /* index into the profile's, UINT32_MAX: in none */
+	int64_t pages[RT_KINDS];
+};
+
 struct rt_process {
 	struct rt_procs *procs; /* all of them: it counts in their sums */
 	uint32_t pid, ppid;
@@ -110,6 +118,7 @@ struct rt_process {
 	int64_t unaccounted;
 	struct rt_held *held; /* RT_HELD_MAX; NULL: not known */
 	uint32_t n_held;
+	struct rt_oom oom;
 	bool checked; /* unaccounted holds the comparison with an exact value */
 };
 

@@ -191,6 +191,16 @@ static void rt_summary_natives(struct rt_account *account, struct rt_process *pr
 	}
 }
 
+static void rt_summary_oom(struct rt_account *account, const struct rt_process *proc, struct rt_proc_summary *out)
+{
+	struct rt_oom_view *view = proc->oom.ts_ns ? rt_summary_alloc(account, 1, sizeof(*view)) : NULL;
+
+	if (!view)
+		return;
+	*view = rt_oom_view(account, proc);
+	out->oom = view;
+}
+
 /* The process ran while its mappings were read, after its baseline was: by how much they differ is said, by kind. */
 static void rt_summary_opening(struct rt_account *account, struct rt_process *proc, struct rt_proc_summary *out)
 {
@@ -280,6 +290,7 @@ static void rt_summary_proc(struct rt_account *account, struct rt_process *proc,
 		rt_summary_phases(account, proc, out);
 	rt_summary_outside(account, proc, out);
 	rt_summary_natives(account, proc, out);
+	rt_summary_oom(account, proc, out);
 	rt_summary_stacks(account, proc, out);
 	out->outside_net = rt_account_bytes(account, proc->outside.net);
 	out->ambiguous_net = rt_account_bytes(account, proc->ambiguous);

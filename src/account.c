@@ -20,6 +20,7 @@ static const size_t rt_record_size[] = {
 	[RT_REC_NATIVE] = sizeof(struct rt_rec_native),
 	[RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter),
 	[RT_REC_SITE] = sizeof(struct rt_rec_site),
+	[RT_REC_OOM] = sizeof(struct rt_rec_oom),
 };
 
 static int rt_account_init(struct rt_account *account)
@@ -102,6 +103,8 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 	}
 	if (h->ts_ns > account->applied_ns)
 		account->applied_ns = h->ts_ns;
+	if (h->ts_ns != account->born.ts_ns || (h->type != RT_REC_META && h->type != RT_REC_OPENING && h->type != RT_REC_THREAD))
+		rt_life_born(account);
 	switch (h->type) {
 	case RT_REC_PROC:
 		rt_life_proc(account, record);
@@ -136,6 +139,9 @@ static void rt_account_apply(struct rt_account *account, const void *record)
 	case RT_REC_NATIVE_ENTER:
 		rt_native_enter(account, record);
 		break;
+	case RT_REC_OOM:
+		rt_oom_apply(account, record);
+		break;
 	}
 }
 
@@ -146,6 +152,7 @@ static void rt_account_release(struct rt_account *account, uint64_t until_ns)
 
 	while ((record = rt_order_pop(&account->order, until_ns, &size)))
 		rt_account_apply(account, record);
+	rt_life_born(account);
 }
 
 /* The full window lets its oldest record go early, which may make a later one late: that is counted where it shows. */

@@ -319,6 +319,23 @@ static void rt_json_native(void *ctx, const struct rt_proc_view *proc, const str
 	rt_json_write(json, object);
 }
 
+static void rt_json_oom(void *ctx, const struct rt_proc_view *proc, const struct rt_oom_view *oom)
+{
+	struct rt_json *json = ctx;
+	json_t *object = rt_json_line(json, "oom");
+
+	if (!object)
+		return;
+	rt_json_uint(json, object, "ts_ns", oom->ts_ns);
+	rt_json_int(json, object, "pid", proc->pid);
+	rt_json_int(json, object, "tid", oom->tid);
+	rt_json_string(json, object, "name", proc->name);
+	rt_json_put(json, object, "phase", oom->phase ? rt_json_text(oom->phase->id) : json_null());
+	rt_json_int(json, object, "rss_bytes", oom->rss.total);
+	rt_json_kinds(json, object, &oom->rss);
+	rt_json_write(json, object);
+}
+
 static void rt_json_growth(void *ctx, const struct rt_proc_view *proc, const struct rt_growth_view *growth)
 {
 	struct rt_json *json = ctx;
@@ -346,6 +363,7 @@ struct rt_sink rt_json_sink(struct rt_json *json)
 		.on_checkpoint = rt_json_checkpoint,
 		.on_phase = rt_json_phase,
 		.on_native = rt_json_native,
+		.on_oom = rt_json_oom,
 		.on_stack = rt_json_stack,
 		.on_growth = rt_json_growth,
 	};
@@ -442,6 +460,19 @@ static json_t *rt_json_proc_causes(struct rt_json *json, const struct rt_proc_su
 	return object;
 }
 
+static json_t *rt_json_proc_oom(struct rt_json *json, const struct rt_proc_summary *proc)
+{
+	json_t *object;
+
+	if (!proc->oom)
+		return json_null();
+	object = json_object();
+	rt_json_uint(json, object, "ts_ns", proc->oom->ts_ns);
+	rt_json_put(json, object, "phase", proc->oom->phase ? rt_json_text(proc->oom->phase->id) : json_null());
+	rt_json_int(json, object, "rss_bytes", proc->oom->rss.total);
+	return object;
+}
+
 static json_t *rt_json_proc(struct rt_json *json, const struct rt_proc_summary *proc)
 {
 	const struct rt_proc_view *view = &proc->proc;
@@ -470,6 +501,7 @@ static json_t *rt_json_proc(struct rt_json *json, const struct rt_proc_summary *
 	rt_json_uint(json, object, "end_ns", view->end_ns);
 	rt_json_put(json, object, "muted", json_boolean(view->muted));
 	rt_json_put(json, object, "ended", json_boolean(view->ended));
+	rt_json_put(json, object, "oom", rt_json_proc_oom(json, proc));
 	rt_json_ending(json, object, view, view->ended);
 	return object;
 }

@@ -58,6 +58,7 @@ static const struct rt_feat_info rt_feats[RT_FEATS] = {
 	[RT_FEAT_RUN_ON_CPU] = {"run_on_cpu", "program run on a CPU", {RT_CONFIG_BPF_EVENTS}, "5.10"},
 	[RT_FEAT_CLOCK] = {"perf_clock", "perf clock with BPF", {RT_CONFIG_PERF_EVENTS, RT_CONFIG_BPF_EVENTS}, "4.9"},
 	[RT_FEAT_UPROBE] = {"uprobe", "uprobe", {RT_CONFIG_UPROBE_EVENTS, RT_CONFIG_PERF_EVENTS}, "4.17"},
+	[RT_FEAT_OOM] = {"oom_mark_victim", "oom:mark_victim", NEEDS_RAW_TP, "4.17"},
 };
 
 bool rt_khost_has(const struct rt_khost *host, unsigned int cap)
@@ -184,6 +185,8 @@ void rt_feat_reason(enum rt_feat feat, const struct rt_feat_result *result, cons
 		    feat == RT_FEAT_KRETPROBE || feat == RT_FEAT_PAGE_FAULT)
 			rt_append(buf, len, "%llu events for %llu pages touched", (unsigned long long)result->hits,
 				  (unsigned long long)result->wanted);
+		if (feat == RT_FEAT_OOM)
+			rt_append(buf, len, "it attaches, and tells of processes that are killed for lack of memory; not provoked");
 		return;
 	case RT_TRY_SILENT:
 		rt_reason_silent(feat, result, buf, len);
@@ -196,6 +199,8 @@ void rt_feat_reason(enum rt_feat feat, const struct rt_feat_result *result, cons
 			rt_reason_privilege(feat, host, buf, len);
 		else
 			rt_reason_config(feat, host, buf, len);
+		if (feat == RT_FEAT_OOM)
+			rt_append(buf, len, "; runs go on without it, and do not say of a process that it was killed for lack of memory");
 		return;
 	}
 }

@@ -268,6 +268,7 @@ static const struct recipe {
 	[RT_FEAT_RUN_ON_CPU] = {"feat_run_on_cpu", attach_run, NULL, 1},
 	[RT_FEAT_CLOCK] = {"feat_clock", attach_clock, NULL, 1},
 	[RT_FEAT_UPROBE] = {"feat_uprobe", attach_site, provoke_site, SITE_CALLS},
+	[RT_FEAT_OOM] = {"feat_oom", attach_plain, NULL, 0},
 };
 
 /* ---- one trial ---- */

@@ -71,11 +71,34 @@ static void child(char **command, int go, int failed)
 	_exit(err == ENOENT ? 127 : 126);
 }
 
+/* What says who called sudo must say it: else the command would run as root without a word. */
+static int check_ids(const char *command)
+{
+	static const char *const names[] = {"SUDO_UID", "SUDO_GID"};
+	int set = 0;
+
+	for (int i = 0; i < 2; i++) {
+		const char *text = getenv(names[i]);
+
+		set += text && *text;
+		if (geteuid() || !text || !*text || rt_launch_sudo_id(names[i]) >= 0)
+			continue;
+		rt_log_error("%s: cannot be started: %s in the environment is no number of a user or group; unset it to start the command as root", command, names[i]);
+		return -EINVAL;
+	}
+	if (set != 1 || geteuid())
+		return 0;
+	rt_log_error("%s: cannot be started: of SUDO_UID and SUDO_GID only one is in the environment; set both, or unset both to start the command as root", command);
+	return -EINVAL;
+}
+
 int rt_launch_prepare(char **command, struct rt_launch *out)
 {
-	int go[2], failed[2], err;
+	int go[2], failed[2], err = check_ids(command[0]);
 	pid_t pid;
 
+	if (err)
+		return err;
 	if (pipe2(go, O_CLOEXEC) || pipe2(failed, O_CLOEXEC)) {
 		err = errno;
 		rt_log_error("%s: cannot be started: pipe: %s", command[0], strerror(err));

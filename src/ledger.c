@@ -52,13 +52,19 @@ static int rt_ledger_refuse(char *err, size_t errlen, int error, const char *pat
 	return error;
 }
 
+static int rt_ledger_unread(char *err, size_t errlen, int number, const char *path)
+{
+	snprintf(err, errlen, "%s: %s; give a ledger that `ramtrack-bpf record` or --record wrote and you may read", path, strerror(number));
+	return -number;
+}
+
 static int rt_ledger_check(struct rt_ledger *l, const char *path, char *err, size_t errlen)
 {
 	struct rt_ledger_head head;
 	struct stat st;
 
 	if (fstat(l->fd, &st))
-		return rt_ledger_refuse(err, errlen, -errno, path, strerror(errno));
+		return rt_ledger_unread(err, errlen, errno, path);
 	if (!S_ISREG(st.st_mode))
 		return rt_ledger_refuse(err, errlen, -ENOEXEC, path, "no regular file; give a ledger that `ramtrack-bpf record` or --record wrote");
 	l->size = (uint64_t)st.st_size;
@@ -83,7 +89,7 @@ int rt_ledger_open(const char *path, struct rt_ledger **out, char *err, size_t e
 	if (!l->zstd)
 		status = rt_ledger_refuse(err, errlen, -ENOMEM, path, "out of memory");
 	else if (l->fd < 0)
-		status = rt_ledger_refuse(err, errlen, -errno, path, strerror(errno));
+		status = rt_ledger_unread(err, errlen, errno, path);
 	else
 		status = rt_ledger_check(l, path, err, errlen);
 	if (status) {

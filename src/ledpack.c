@@ -22,6 +22,7 @@ static const char *const rt_pack_layout[RT_PACK_TYPES] = {
 	[RT_REC_NATIVE] = "88888888884444444444",
 	[RT_REC_NATIVE_ENTER] = "88844",
 	[RT_REC_SITE] = "4444",
+	[RT_REC_OOM] = "44888",
 };
 
 /* Elements of a run. */

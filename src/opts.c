@@ -537,8 +537,11 @@ int rt_opts_parse(int argc, char **argv, FILE *out, FILE *err, struct rt_opts *o
 		.opts = {.tag = RT_TAG_DEFAULT, .follow = true, .mappings = true, .sample_hz = 100, .mm_source = RT_MM_AUTO},
 	};
 	int what = argc > 1 ? rt_cmdline_word_find(rt_commands, argv[1]) : -1;
+	static char name[] = RT_NAME; /* what getopt's messages begin with, as all others do */
 	error_t failed;
 
+	if (argc > 0)
+		argv[0] = name;
 	if (what >= 0) { /* the rest is as if the word were not there */
 		state.opts.what = (enum rt_command)what;
 		argv[1] = argv[0];

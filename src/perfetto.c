@@ -515,6 +515,20 @@ static void rt_perfetto_native(void *output, const struct rt_proc_view *view, co
 	rt_event_end(p, part);
 }
 
+/* Where its growth ends. */
+static void rt_perfetto_oom(void *output, const struct rt_proc_view *view, const struct rt_oom_view *oom)
+{
+	struct rt_perfetto *p = output;
+	struct rt_pf_proc *proc = rt_proc_of(p, view);
+	size_t part;
+
+	if (!proc || !rt_thread_of(p, proc, oom->tid))
+		return;
+	part = rt_event_begin(p, rt_thread_track(proc, oom->tid), oom->ts_ns, RT_TYPE_INSTANT, NULL);
+	rt_text_write(p, RT_EVENT_TEXT, p->lang == RT_LANG_ZH ? "内存不足 (OOM), 被内核终止" : "killed by the kernel for lack of memory (OOM)");
+	rt_event_end(p, part);
+}
+
 /* ---- begin and end ---- */
 
 static void *rt_perfetto_open(const struct rt_format_config *config)
@@ -538,6 +552,7 @@ static struct rt_sink rt_perfetto_sink(void *output)
 		.on_checkpoint = rt_perfetto_checkpoint,
 		.on_phase = rt_perfetto_phase,
 		.on_native = rt_perfetto_native,
+		.on_oom = rt_perfetto_oom,
 		.on_rss = rt_perfetto_rss,
 	};
 }

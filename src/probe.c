@@ -186,6 +186,18 @@ static int attach_samples(struct rt_probe *p)
 	return online ? RT_OK : rt_probe_refused("perf_event_open of a software clock", err);
 }
 
+/* That a process was killed for lack of memory is worth knowing, and no run fails because it cannot be told of. */
+static void attach_oom(struct rt_probe *p)
+{
+	struct rt_skel *s = p->skel;
+
+	if (!p->oom_refused)
+		s->links.oom_victim = bpf_program__attach_raw_tracepoint(s->progs.oom_victim, "mark_victim");
+	if (!s->links.oom_victim)
+		rt_log_detail("tracepoint oom:mark_victim: %s: processes that the kernel kills for lack of memory (OOM) end by SIGKILL, and nothing says why; "
+			      "ramtrack-bpf doctor says what is missing", p->oom_refused ? "program refused" : strerror(errno));
+}
+
 int rt_probe_attach(struct rt_probe *p)
 {
 	struct rt_skel *s = p->skel;
@@ -224,6 +236,7 @@ int rt_probe_attach(struct rt_probe *p)
 		if (!s->links.rss_stat_raw)
 			return rt_probe_refused("raw tracepoint rss_stat", -errno);
 	}
+	attach_oom(p);
 	return attach_samples(p);
 }
 

@@ -29,6 +29,7 @@ struct rt_probe {
 	bool native_refused; /* the verifier takes the programs without those for native functions only */
 	bool calls_refused; /* the verifier takes the programs without those that tell of calls only */
 	bool mappings_refused; /* the verifier takes the programs without them only */
+	bool oom_refused;   /* the verifier takes the programs without the one for OOM kills only */
 	bool short_memlock; /* the limit on locked memory is low and could not be raised */
 	bool old;   /* the BPF object for kernels before 5.17 */
 	enum rt_mm_source source;

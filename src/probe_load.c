@@ -153,6 +153,7 @@ static int load(struct rt_probe *p)
 	skel->rodata->cfg.sample_looks = p->config.sample_hz > 0;
 	skel->rodata->cfg.flush_age_ns = FLUSH_AGE_NS;
 	rt_probe_check_mappings(p);
+	bpf_program__set_autoload(skel->progs.oom_victim, !p->oom_refused);
 	if (!p->config.native) { /* no probe: no room for what they note */
 		if (skel->maps.native_sites)
 			bpf_map__set_max_entries(skel->maps.native_sites, 1);
@@ -231,6 +232,11 @@ static int load_either(struct rt_probe *p)
 		p->calls_refused = without & 2;
 		p->mappings_refused = without & 4;
 		err = load(p);
+		if (err && !p->oom_refused && strstr(libbpf_said, "'oom_victim'")) {
+			p->oom_refused = true;
+			libbpf_said[0] = 0;
+			err = load(p);
+		}
 		if (!err || err == -EPERM)
 			return err;
 		rt_log_detail("programs%s%s%s refused: %s", native && !p->native_refused ? ", those for native functions among them," : "",

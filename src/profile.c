@@ -167,7 +167,7 @@ struct rt_profile *rt_profile_read(const char *path, char **error)
 
 	if (!err)
 		profile = rt_profile_parse(path, text, len, error);
-	else if (asprintf(error, "%s: the profile cannot be read: %s", path, strerror(-err)) < 0)
+	else if (asprintf(error, "%s: the profile cannot be read: %s; give the name of an installed profile, or a file that you may read", path, strerror(-err)) < 0)
 		*error = NULL;
 	free(text);
 	return profile;

@@ -167,6 +167,13 @@ static void rt_progress_native(void *ctx, const struct rt_proc_view *view, const
 	rt_progress_clear(ctx, false);
 }
 
+static void rt_progress_oom(void *ctx, const struct rt_proc_view *view, const struct rt_oom_view *oom)
+{
+	(void)view;
+	(void)oom;
+	rt_progress_clear(ctx, true);
+}
+
 static void rt_progress_stack(void *ctx, uint32_t id, const struct rt_frame_view *frames, size_t count)
 {
 	(void)id;
@@ -184,6 +191,7 @@ struct rt_sink rt_progress_sink(struct rt_progress *progress)
 		.on_phase = rt_progress_phase,
 		.on_rss = rt_progress_rss,
 		.on_native = rt_progress_native,
+		.on_oom = rt_progress_oom,
 		.on_stack = rt_progress_stack, /* before a growth of its own: on_rss came right before that */
 	};
 }

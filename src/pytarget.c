@@ -415,8 +415,12 @@ int rt_pytarget_read(pid_t pid, struct rt_pytarget *out, char *err, size_t errle
 	code = rt_proc_exe(pid, out->exe, sizeof(out->exe));
 	if (code >= 0)
 		code = rt_proc_exe_key(pid, &out->key);
-	if (!code && st.start_code <= 1)
-		code = -EPERM; /* the kernel does not tell us where it lies */
+	if (!code && !st.start_code) { /* it is in the middle of an exec: its new address space is still empty */
+		snprintf(err, errlen, "process %d: executed another program while it was looked at", pid);
+		return -EAGAIN;
+	}
+	if (!code && st.start_code == 1)
+		code = -EPERM; /* the kernel does not tell us where it lies (fs/proc/array.c, do_task_stat) */
 	if (code < 0)
 		return rt_target_refused(pid, code == -ENOENT ? -ESRCH : code, err, errlen);
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);

@@ -2,9 +2,38 @@
 #include "report.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "memtext.h"
 #include "report_in.h"
+
+/* Each process that the kernel killed for lack of memory: at the top, since it may be one of many children. */
+static void rt_put_ooms(struct rt_report *report, const struct rt_summary *summary)
+{
+	size_t i;
+
+	for (i = 0; i < summary->n_procs; i++) {
+		const struct rt_proc_summary *proc = &summary->procs[i];
+		bool otherwise = proc->proc.ended && !(WIFSIGNALED((int)proc->proc.wait_status) && WTERMSIG((int)proc->proc.wait_status) == SIGKILL);
+
+		/* One that is ending anyway is chosen as well when it asks for memory: that is no kill. */
+		if (!proc->oom || otherwise)
+			continue;
+		fputs(rt_pick(report, "内存不足 (OOM), 被内核终止: ", "killed by the kernel for lack of memory (OOM): "), report->out);
+		rt_put_text(report, proc->proc.name && *proc->proc.name ? proc->proc.name : "?", RT_NAME_CHARS);
+		fprintf(report->out, " pid %u, ", proc->proc.pid);
+		if (proc->oom->phase) {
+			fputs(rt_pick(report, "阶段 ", "phase "), report->out);
+			rt_put_text(report, proc->oom->phase->label.text[report->lang], RT_PATH_CHARS);
+		} else {
+			fputs(rt_pick(report, "不在任何阶段中", "outside any phase"), report->out);
+		}
+		fprintf(report->out, rt_pick(report, ", 当时 RSS %s (匿名 %s, 文件 %s, 共享 %s)\n", ", RSS %s at that moment (anon %s, file %s, shmem %s)\n"),
+			rt_plain(proc->oom->rss.total).text, rt_plain(proc->oom->rss.kind[RT_ANON]).text, rt_plain(proc->oom->rss.kind[RT_FILE]).text,
+			rt_plain(proc->oom->rss.kind[RT_SHMEM]).text);
+	}
+}
 
 static void rt_put_not_hit(struct rt_report *report, const struct rt_summary *summary)
 {
@@ -141,8 +170,10 @@ static int rt_report_make(struct rt_report *report, const struct rt_summary *sum
 		return err;
 	fprintf(report->out, rt_pick(report, "\n内存汇总: %s, %zu 个进程\n", "\nRAM summary: %s, processes: %zu\n"),
 		rt_time_format(summary->duration_ns).text, summary->n_procs);
-	fprintf(report->out, rt_pick(report, "所有进程合计: 峰值 %s, 结束时 %s\n\n", "all processes together: peak %s, at the end %s\n\n"),
+	fprintf(report->out, rt_pick(report, "所有进程合计: 峰值 %s, 结束时 %s\n", "all processes together: peak %s, at the end %s\n"),
 		rt_plain(summary->tree_peak).text, rt_plain(summary->tree_end).text);
+	rt_put_ooms(report, summary);
+	fputc('\n', report->out);
 	for (i = 0; i < summary->n_procs; i++) {
 		if (!fold.hidden[i])
 			rt_put_proc(report, &summary->procs[i]);

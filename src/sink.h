@@ -109,6 +109,14 @@ struct rt_native_view {
 	const struct rt_phase *phase; /* innermost at the entry, or NULL */
 };
 
+/* The kernel's OOM killer has chosen the process: it kills it, unless that is ending already. Once a process. */
+struct rt_oom_view {
+	uint64_t ts_ns;
+	uint32_t tid;		      /* the thread that asked for memory, if it is one of the process, else one of it */
+	const struct rt_phase *phase; /* innermost that this thread works for, or NULL */
+	struct rt_sizes rss;	      /* at that moment */
+};
+
 struct rt_frame_view {
 	const char *function, *file;
 	int line; /* 0: not known */
@@ -135,6 +143,7 @@ struct rt_sink {
 	void (*on_checkpoint)(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp);
 	void (*on_phase)(void *ctx, const struct rt_proc_view *proc, const struct rt_phase_view *phase);
 	void (*on_native)(void *ctx, const struct rt_proc_view *proc, const struct rt_native_view *native);
+	void (*on_oom)(void *ctx, const struct rt_proc_view *proc, const struct rt_oom_view *oom);
 	/* The RSS of a process has changed, or been learned anew: proc->now, at ts_ns. Also of muted ones; told after the edges that the same look found. */
 	void (*on_rss)(void *ctx, const struct rt_proc_view *proc, uint64_t ts_ns);
 	/* Only if rt_account_config.want_growth: */
@@ -193,6 +202,7 @@ struct rt_proc_summary {
 	const struct rt_stack_row *stacks; /* only if rt_account_config.want_stacks; in no order */
 	size_t n_stacks;
 	int64_t unaccounted; /* exact RSS change minus the sum of all charges: 0 on a good run */
+	const struct rt_oom_view *oom; /* NULL: the OOM killer did not choose it */
 	const struct rt_native_sum_view *natives; /* in the order in which they were first called */
 	size_t n_natives;
 };

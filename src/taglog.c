@@ -175,6 +175,13 @@ static void rt_line_size(const struct rt_taglog *log, FILE *line, int64_t growth
 	fprintf(line, "%s%s%s", color ? growth > 0 ? RT_RED : RT_GREEN : "", size.text, color ? RT_PLAIN : "");
 }
 
+static void rt_line_tag(const struct rt_taglog *log, FILE *line)
+{
+	if (log->tag)
+		fprintf(line, log->config.lang == RT_LANG_ZH ? "（%s）" : " [%s]", log->tag);
+	fputc('\n', line);
+}
+
 #define RT_REUSED_MIN 8192 /* bytes: less would be printed as 0.00 M */
 
 static void rt_line_extras(const struct rt_taglog *log, FILE *line, const struct rt_checkpoint_view *cp)
@@ -185,9 +192,7 @@ static void rt_line_extras(const struct rt_taglog *log, FILE *line, const struct
 		fprintf(line, zh ? " [重用 %s M]" : " [reused %s MiB]", rt_mib_format(cp->reused, false).text);
 	if (cp->edge == RT_EXIT && (cp->tree_delta >= RT_CHILDREN_MIN || cp->tree_delta <= -RT_CHILDREN_MIN))
 		fprintf(line, zh ? " [子进程 %s M]" : " [children %s MiB]", rt_mib_format(cp->tree_delta, true).text);
-	if (log->tag)
-		fprintf(line, zh ? "（%s）" : " [%s]", log->tag);
-	fputc('\n', line);
+	rt_line_tag(log, line);
 }
 
 static void rt_line_format(const struct rt_taglog *log, FILE *line, const struct rt_proc_view *proc,
@@ -210,32 +215,73 @@ static void rt_line_format(const struct rt_taglog *log, FILE *line, const struct
 	rt_line_extras(log, line, cp);
 }
 
-static void rt_taglog_checkpoint(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp)
-{
-	struct rt_taglog *log = ctx;
-	char *text = NULL;
-	size_t len = 0;
-	int64_t growth;
-	FILE *line;
+/* A line is made in memory first: one write a line, so that lines of several writers to one pipe do not mix. */
+struct rt_line {
+	FILE *file;
+	char *text;
+	size_t len;
+};
 
-	if (log->error || proc->muted || !rt_carry_apply(log, proc, cp, &growth))
-		return;
-	/* Made in memory first: one write a line, so that lines of several writers to one pipe do not mix. */
-	line = open_memstream(&text, &len);
-	if (!line) {
+static bool rt_line_open(struct rt_taglog *log, struct rt_line *line)
+{
+	*line = (struct rt_line){0};
+	if (log->error)
+		return false;
+	line->file = open_memstream(&line->text, &line->len);
+	if (!line->file)
 		log->error = -ENOMEM;
-		return;
-	}
-	rt_line_format(log, line, proc, cp, growth);
-	if (fclose(line)) {
+	return line->file != NULL;
+}
+
+static void rt_line_write(struct rt_taglog *log, struct rt_line *line)
+{
+	if (fclose(line->file)) {
 		log->error = -ENOMEM;
-		free(text);
+		free(line->text);
 		return;
 	}
 	errno = 0;
-	if (fwrite(text, 1, len, log->config.out) != len || fflush(log->config.out))
+	if (fwrite(line->text, 1, line->len, log->config.out) != line->len || fflush(log->config.out))
 		log->error = errno ? -errno : -EIO;
-	free(text);
+	free(line->text);
+}
+
+static void rt_taglog_checkpoint(void *ctx, const struct rt_proc_view *proc, const struct rt_checkpoint_view *cp)
+{
+	struct rt_taglog *log = ctx;
+	struct rt_line line;
+	int64_t growth;
+
+	if (log->error || proc->muted || !rt_carry_apply(log, proc, cp, &growth))
+		return;
+	if (!rt_line_open(log, &line))
+		return;
+	rt_line_format(log, line.file, proc, cp, growth);
+	rt_line_write(log, &line);
+}
+
+/* In every log, whatever its least size. It is no checkpoint: what grew since the last one stays for the next. */
+static void rt_taglog_oom(void *ctx, const struct rt_proc_view *proc, const struct rt_oom_view *oom)
+{
+	struct rt_taglog *log = ctx;
+	bool zh = log->config.lang == RT_LANG_ZH;
+	char *label = NULL;
+	struct rt_line line;
+
+	if (proc->muted || !rt_line_open(log, &line))
+		return;
+	if (oom->phase)
+		label = rt_text_escape(oom->phase->label.text[log->config.lang], 0);
+	rt_line_front(log, line.file, proc, oom->ts_ns);
+	fputs(zh ? "WARNING: 内核因内存不足终止该进程 (OOM): " : "WARNING: killed by the kernel for lack of memory (OOM): ", line.file);
+	if (oom->phase)
+		fprintf(line.file, zh ? "阶段 %s, " : "phase %s, ", label ? label : "?");
+	else
+		fputs(zh ? "不在任何阶段中, " : "outside any phase, ", line.file);
+	fprintf(line.file, zh ? "RSS %s M" : "RSS %s MiB", rt_mib_format(oom->rss.total, false).text);
+	rt_line_tag(log, line.file);
+	free(label);
+	rt_line_write(log, &line);
 }
 
 static void rt_taglog_process(void *ctx, const struct rt_proc_view *proc, enum rt_proc_event event, uint64_t ts_ns)
@@ -254,5 +300,6 @@ struct rt_sink rt_taglog_sink(struct rt_taglog *log)
 		.ctx = log,
 		.on_process = rt_taglog_process,
 		.on_checkpoint = rt_taglog_checkpoint,
+		.on_oom = rt_taglog_oom,
 	};
 }

@@ -30,6 +30,7 @@ struct image {
 	struct rt_bin_key key;
 	uint64_t wait_until_ns; /* its libpython is to come; 0: nothing is waited for */
 	bool python;
+	bool muted_said; /* that its tracking is switched off, of this or an earlier program of its process */
 	char title[TITLE_MAX];
 };
 
@@ -148,11 +149,20 @@ static struct bin *add_bin(struct rt_watch *w, const struct rt_bin_key *key, str
 	return b;
 }
 
+/* A reason that begins with the process; many name a file only. */
+static const char *named(pid_t pid, const char *why, char *text, size_t len)
+{
+	if (!strncmp(why, "process ", strlen("process ")))
+		return why;
+	snprintf(text, len, "process %d: %s", (int)pid, why);
+	return text;
+}
+
 /* Reads the executable of a running process. Returns NULL if a library is to come first (*wait) or nothing could be done. */
 static struct bin *read_bin(struct rt_watch *w, pid_t pid, const struct rt_bin_key *key, bool give_up, bool *wait)
 {
 	struct rt_pytarget t;
-	char why[512];
+	char why[512], text[600];
 	int err = rt_pytarget_read(pid, &t, why, sizeof(why));
 
 	*wait = false;
@@ -161,7 +171,7 @@ static struct bin *read_bin(struct rt_watch *w, pid_t pid, const struct rt_bin_k
 		return NULL;
 	}
 	if (err < 0 && err != -ENOENT && err != -ESRCH && err != -EAGAIN)
-		rt_log_notice("process %d: %s; its RSS is shown without Python phases; run: ramtrack-bpf doctor -p %d", (int)pid, why, (int)pid);
+		rt_log_notice("%s; its RSS is shown without Python phases; run: ramtrack-bpf doctor -p %d", named(pid, why, text, sizeof(text)), (int)pid);
 	if (err == 1 && t.may_come && t.version[0])
 		rt_log_notice("process %d: CPython %s is no release that this ramtrack-bpf knows, and it had no frame within %d s that its layout could be "
 			      "checked on; its RSS is shown without Python phases", (int)pid, t.version, (int)(PATIENCE_NS / 1000000000));
@@ -232,8 +242,10 @@ static void check_switch(struct rt_watch *w, struct image *im, uint64_t ts_ns)
 	if (w->config.own_switch < 0 && rt_proc_environ((pid_t)im->pid, "VLLM_ENABLE_RAM_TRACKING", value, sizeof(value)) > 0 &&
 	    !strcmp(value, "0")) {
 		off = true;
-		rt_log_notice("process %u: VLLM_ENABLE_RAM_TRACKING=0 in its environment: its phases are not shown (set the variable to 1 for "
-			      "ramtrack-bpf to overrule it)", im->pid);
+		if (!im->muted_said)
+			rt_log_notice("process %u: VLLM_ENABLE_RAM_TRACKING=0 in its environment: its phases are not shown (set the variable to 1 for "
+				      "ramtrack-bpf to overrule it)", im->pid);
+		im->muted_said = true;
 	}
 	if (off)
 		put_meta(w, ts_ns, im, RT_META_MUTED, "");
@@ -241,10 +253,10 @@ static void check_switch(struct rt_watch *w, struct image *im, uint64_t ts_ns)
 
 static void on_born(struct rt_watch *w, const struct rt_rec_proc *r)
 {
-	struct image *im;
+	struct image *im = r->prev_image ? find_image(w, r->prev_image) : NULL;
 	struct bin *b;
 	char exe[4096];
-	bool wait = false;
+	bool wait = false, muted_said = im && im->muted_said;
 
 	if (r->prev_image)
 		drop_image(w, r->prev_image);
@@ -256,6 +268,7 @@ static void on_born(struct rt_watch *w, const struct rt_rec_proc *r)
 	w->images[w->n_images++] = im;
 	im->image = r->h.image;
 	im->pid = r->pid;
+	im->muted_said = muted_said;
 	im->key = (struct rt_bin_key){.dev = r->exe_dev, .ino = r->exe_ino};
 	/* The interpreter first: the process runs on meanwhile. */
 	b = find_bin(w, &im->key);

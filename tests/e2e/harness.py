@@ -34,6 +34,7 @@ KEYS = {
     "minor_faults major_faults tree_delta_bytes",
     "growth": "ts_ns pid tid anon_bytes file_bytes shmem_bytes stack phase",
     "stack": "id frames",
+    "oom": "ts_ns pid phase rss_bytes",
     "summary": "duration_ns processes phases_not_hit lost unaccounted_bytes self entries",
 }
 SUMMARY_PROCESS_KEYS = (
@@ -386,7 +387,7 @@ def check_form(said):
     assert said.records[0]["schema"] == 1
     for record in said.records:
         missing = set(KEYS.get(record["type"], "").split()) - record.keys()
-        assert record["type"] in KEYS or record["type"] in ("native", "oom"), record
+        assert record["type"] in KEYS or record["type"] == "native", record
         assert not missing, f"{record['type']} lacks {sorted(missing)}: {record}"
     for entry in said.summary["processes"]:
         missing = set(SUMMARY_PROCESS_KEYS) - entry.keys()

@@ -428,6 +428,32 @@ static void test_opening(void **state)
 	kit_free(k);
 }
 
+/* What user space knows of a process comes with the time of its record: the event has it already. What comes later is a title of its own. */
+static void test_beginning(void **state)
+{
+	struct kit *k = kit_new(&(struct rt_account_config){ .window_ns = 100 });
+
+	(void)state;
+	kit_attach(k, 10, 1, 100, 1000);
+	kit_thread(k, 10, 1, 100, 0);
+	kit_meta(k, 10, 1, RT_META_TITLE, "VLLM::EngineCore");
+	kit_meta(k, 10, 1, RT_META_PYTHON, "3.11.7");
+	kit_attach(k, 10, 2, 200, 500); /* at the same time, and nothing is known of it yet */
+	kit_meta(k, 50, 2, RT_META_TITLE, "sleep 5");
+	rt_account_advance(k->account, 1000);
+	assert_int_equal(k->n_event, 3);
+	assert_event(k, 0, RT_EV_ATTACH, 100, "EngineCore");
+	assert_string_equal(k->event[0].cmdline, "VLLM::EngineCore");
+	assert_event(k, 1, RT_EV_ATTACH, 200, "python");
+	assert_event(k, 2, RT_EV_TITLE, 200, "python");
+	kit_attach(k, 2000, 3, 300, 7); /* nothing follows it */
+	rt_account_advance(k->account, 3000);
+	assert_int_equal(k->n_event, 4);
+	assert_event(k, 3, RT_EV_ATTACH, 300, "python");
+	rt_account_finish(k->account, 4000, NULL);
+	kit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_many_children),
 		cmocka_unit_test(test_unknown_and_malformed),
 		cmocka_unit_test(test_opening),
+		cmocka_unit_test(test_beginning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

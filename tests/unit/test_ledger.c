@@ -58,14 +58,15 @@ static void test_pack_random(void **state)
 				       [RT_REC_CODE] = sizeof(struct rt_rec_code), [RT_REC_NODE] = sizeof(struct rt_rec_node), [RT_REC_RUN] = sizeof(struct rt_rec_run),
 				       [RT_REC_SNAP] = sizeof(struct rt_rec_snap), [RT_REC_META] = sizeof(struct rt_rec_meta), [RT_REC_MAP] = sizeof(struct rt_rec_map),
 				       [RT_REC_OPENING] = sizeof(struct rt_rec_opening), [RT_REC_NATIVE] = sizeof(struct rt_rec_native),
-				       [RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter), [RT_REC_SITE] = sizeof(struct rt_rec_site)};
+				       [RT_REC_NATIVE_ENTER] = sizeof(struct rt_rec_native_enter), [RT_REC_SITE] = sizeof(struct rt_rec_site),
+				       [RT_REC_OOM] = sizeof(struct rt_rec_oom)};
 	struct rt_pack *out = calloc(1, sizeof(*out)), *in = calloc(1, sizeof(*in));
 	uint64_t seed = 7;
 
 	(void)state;
 	for (int i = 0; i < 200000; i++) {
 		uint8_t record[256] = {0}, packed[RT_PACK_MAX], back[256];
-		uint16_t type = (uint16_t)(1 + i % RT_REC_SITE);
+		uint16_t type = (uint16_t)(1 + i % RT_REC_OOM);
 		struct rt_unpack from;
 		const uint8_t *tail;
 		size_t tail_len, size;
@@ -411,7 +412,7 @@ static void test_no_ledger(void **state)
 
 	(void)state;
 	assert_int_equal(ledger_report("/no/such/ledger", NULL, &said, &result, why, sizeof(why)), -ENOENT);
-	assert_string_equal(why, "/no/such/ledger: No such file or directory");
+	assert_string_equal(why, "/no/such/ledger: No such file or directory; give a ledger that `ramtrack-bpf record` or --record wrote and you may read");
 	assert_int_equal(ledger_report("/tmp", NULL, &said, &result, why, sizeof(why)), -ENOEXEC);
 	assert_int_equal(ledger_report("/dev/zero", NULL, &said, &result, why, sizeof(why)), -ENOEXEC);
 	ledger_store(changed, "not a ledger at all", 19);

@@ -188,7 +188,7 @@ static void test_shape(void **state)
 		{ "a text\n", ":1: a profile is a mapping" },
 		{ "phases:\n- a\n", ":2: a phase is a mapping" },
 		{ PHASE "phase: 1\n", ":5: unknown key `phase` in a profile: it may be name, phases or native" },
-		{ PHASE "  lable: y\n", ":5: unknown key `lable` in a phase: it may be id, function, file, " },
+		{ PHASE "  lable: y\n", ":5: unknown key `lable` in a phase: it may be id, function, file, statement, label, enter, exit or watch" },
 		{ PHASE "  \"a\\e[1m\": y\n", ":5: unknown key `a\\x1b[1m` in a phase" },
 		{ PHASE "  ? [a]\n  : b\n", ":5: a key of a phase is a word" },
 		{ PHASE "  \"id\\0\": y\n", ":5: unknown key `id` in a phase" },
