@@ -10,37 +10,72 @@
 
 #include "life.bpf.h"
 
-struct rt_victim {
-	u64 mm; /* 0: not known */
-	u32 pid, tid;
-};
+/* The look's chain of calls takes nearly all of the stack that there is: what comes before and after it are functions of their own. */
 
-/* Its argument is the task (6.9 and newer, and stable releases before that took the change over), before that the number of one of its threads: a kernel address is no
- * number of a thread (PID_MAX_LIMIT is 2^22). Of a number, the task is known if it is the current one's. */
-static __always_inline void rt_oom_victim(u64 argument, u64 self, struct rt_victim *v)
+/* The victim's thread (low half) and process (0: not known). The tracepoint's argument is the task (6.9 and newer, and stable releases before that took the change over),
+ * before that the number of one of its threads: a kernel address is no number of a thread (PID_MAX_LIMIT is 2^22). Of a number, the task is known if it is the current one's. */
+static __noinline u64 rt_oom_victim(u64 argument)
 {
 	struct task_struct *victim = (struct task_struct *)argument;
+	u64 self = bpf_get_current_pid_tgid();
 
-	if (argument >> 32) {
-		v->mm = (u64)BPF_CORE_READ(victim, mm);
-		v->pid = BPF_CORE_READ(victim, tgid);
-		v->tid = BPF_CORE_READ(victim, pid);
-		return;
+	if (argument >> 32)
+		return (u64)BPF_CORE_READ(victim, tgid) << 32 | (u32)BPF_CORE_READ(victim, pid);
+	if ((u32)argument == (u32)self || (u32)argument == (u32)(self >> 32))
+		return (self >> 32) << 32 | (u32)argument;
+	return (u32)argument;
+}
+
+/* Its address space: the slot, RT_SLOT_NONE if it is not followed, or RT_OOM_ANY if it cannot be known. */
+#define RT_OOM_ANY (RT_SLOT_NONE - 1)
+
+static __noinline u32 rt_oom_slot(u64 argument, u64 victim)
+{
+	struct rt_space *s;
+	u32 *found;
+	u64 mm = 0;
+
+	if (argument >> 32)
+		mm = (u64)BPF_CORE_READ((struct task_struct *)argument, mm);
+	else if (victim >> 32)
+		mm = rt_task_mm(rt_current_task());
+	if (!mm)
+		return RT_OOM_ANY;
+	found = bpf_map_lookup_elem(&space_index, &mm);
+	s = found ? rt_space_at(*found) : NULL;
+	return s && s->mm == mm ? *found : RT_SLOT_NONE;
+}
+
+static __noinline int rt_oom_emit(u32 slot, u64 victim)
+{
+	struct rt_space *s = slot < RT_OOM_ANY ? rt_space_at(slot) : NULL;
+	u64 self = bpf_get_current_pid_tgid();
+	struct rt_rec_oom *r = rt_reserve(struct rt_rec_oom, RT_C_LOST_LIFE);
+	u32 pid = victim >> 32;
+
+	if (!r)
+		rt_return_nothing();
+	rt_header(&r->h, RT_REC_OOM, sizeof(*r), bpf_ktime_get_ns(), s ? s->image : 0, pid && pid == (u32)(self >> 32) ? (u32)self : (u32)victim);
+	r->pid = pid;
+	r->flags = s ? RT_OOM_PAGES : 0;
+#pragma unroll
+	for (int k = 0; k < RT_KINDS; k++) {
+		s64 n = s ? s->sum[k] : 0;
+
+		r->pages[k] = n > 0 ? n : 0;
 	}
-	v->tid = (u32)argument;
-	if (v->tid == (u32)self || v->tid == (u32)(self >> 32)) {
-		v->mm = rt_task_mm(rt_current_task());
-		v->pid = (u32)(self >> 32);
-	}
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	rt_return_nothing();
 }
 
 /* The current thread asked for the memory, in a phase that may not have been seen yet. */
-static __always_inline int rt_oom_look(struct rt_space *s)
+static __always_inline int rt_oom_look(void)
 {
 	struct task_struct *task = rt_current_task();
 	struct rt_thread *t = rt_thread_of(task);
+	struct rt_space *s = t && !t->busy ? rt_thread_space(t) : NULL;
 
-	if (!t || t->busy || rt_thread_space(t) != s || (u64)rt_of(task, mm) != s->mm)
+	if (!t || !s || (u64)rt_of(task, mm) != s->mm)
 		return 0;
 	rt_poll_first(t, s, RT_PROG_LIFE);
 	rt_glance(t, s, task, RT_PROG_LIFE);
@@ -50,36 +85,14 @@ static __always_inline int rt_oom_look(struct rt_space *s)
 
 static __always_inline int rt_on_oom(u64 argument)
 {
-	u64 self = bpf_get_current_pid_tgid();
-	struct rt_victim v = {};
-	struct rt_space *s = NULL;
-	struct rt_rec_oom *r;
-	u32 *found;
-	bool own;
+	u64 victim = rt_oom_victim(argument);
+	u32 slot = rt_oom_slot(argument, victim);
 
-	rt_oom_victim(argument, self, &v);
-	if (v.mm) {
-		found = bpf_map_lookup_elem(&space_index, &v.mm);
-		s = found ? rt_space_at(*found) : NULL;
-		if (!s || s->mm != v.mm)
-			return 0; /* nobody follows it */
-	}
-	own = v.pid && v.pid == (u32)(self >> 32);
-	if (s && own)
-		rt_oom_look(s);
-	r = rt_reserve(struct rt_rec_oom, RT_C_LOST_LIFE);
-	if (!r)
-		return 0;
-	rt_header(&r->h, RT_REC_OOM, sizeof(*r), bpf_ktime_get_ns(), s ? s->image : 0, own ? (u32)self : v.tid);
-	r->pid = v.pid;
-	r->flags = s ? RT_OOM_PAGES : 0;
-#pragma unroll
-	for (int k = 0; k < RT_KINDS; k++) {
-		s64 n = s ? s->sum[k] : 0;
-
-		r->pages[k] = n > 0 ? n : 0;
-	}
-	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	if (slot == RT_SLOT_NONE)
+		return 0; /* nobody follows it */
+	if (slot != RT_OOM_ANY && victim >> 32 == bpf_get_current_pid_tgid() >> 32)
+		rt_oom_look();
+	rt_oom_emit(slot, victim);
 	return 0;
 }
 

@@ -104,7 +104,14 @@ int BPF_PROG(fault_kernel, unsigned long address, struct pt_regs *regs, unsigned
 	return rt_program(fault_kernel, rt_fault_in_kernel(address));
 }
 
-/* Comes before the lock is taken, when what a system call is about to unmap can still be looked up. */
+/* The entry of a system call that can unmap (src/probe.c: which): what it is about to unmap can still be looked up. */
+SEC("kprobe")
+int unmap_call(void *ctx)
+{
+	return rt_program(unmap_call, rt_unmapping());
+}
+
+/* Where there are no kprobes: before the lock is taken. It comes with every lock of every address space, and up to 6.13 the kernel makes the name of a memory cgroup for each. */
 SEC("tp_btf/mmap_lock_start_locking")
 int BPF_PROG(mmap_locking, struct mm_struct *mm)
 {

@@ -7,7 +7,7 @@
  * a note is never believed beyond its own fault, and nothing needs to be done when a fault is over.
  *
  * What is mapped there: bpf_find_vma; the tree itself where that gives up because someone is changing the address space. In munmap neither finds
- * anything, since the mapping has left the tree before its pages go: a system call that unmaps is asked before it begins (mmap_lock_start_locking). Each thread
+ * anything, since the mapping has left the tree before its pages go: a system call that unmaps is asked before it begins (its entry, or mmap_lock_start_locking). Each thread
  * remembers the last mappings it looked up, for as long as mm_lock_seq says that none can have changed.
  *
  * A mapping is a file or a class (heap, stack, anonymous, shared anonymous), not one piece of address space.
@@ -368,7 +368,7 @@ static __always_inline bool rt_unmaps(u64 nr, u64 flags)
 	return nr == RT_NR_MUNMAP || nr == RT_NR_MREMAP || nr == RT_NR_SHMDT || (nr == RT_NR_MMAP && (flags & MAP_FIXED));
 }
 
-/* Some lock of an address space is about to be taken: by a system call that unmaps? */
+/* A system call begins, or some lock of an address space is about to be taken: by one that unmaps? */
 static __always_inline int rt_unmapping(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

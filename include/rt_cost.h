@@ -12,7 +12,7 @@
 
 /* Programs that are attached; by their names in the object. */
 #define RT_COSTS(X)                                                                                                                           \
-	X(rss_stat_btf) X(rss_stat_raw) X(fault_user) X(fault_kernel) X(mmap_locking) X(mm_fault_fexit) X(mm_fault_kretprobe) X(mm_fault_user) \
+	X(rss_stat_btf) X(rss_stat_raw) X(fault_user) X(fault_kernel) X(mmap_locking) X(unmap_call) X(mm_fault_fexit) X(mm_fault_kretprobe) X(mm_fault_user) \
 	X(mm_fault_kernel) X(mm_sys_exit) X(process_fork) X(process_exec) X(process_exit) X(task_renamed) X(process_fork_again)               \
 	X(process_exec_again) X(process_exit_again) X(task_renamed_again) X(sched_switched) X(thread_wakes) X(clock_sample) X(eval_entry) X(push_entry) X(watch_hit)               \
 	X(usdt_entry) X(usdt_return) X(native_call) X(native_lock) X(native_unlock) X(oom_victim)

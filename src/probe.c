@@ -7,12 +7,14 @@
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "probe_in.h"
 #include "rt_config.h"
+#include "rt_cost.h"
 
 #define FLUSH_HZ 20		 /* clock samples that only flush, when none are asked for */
 #define TARGET_ADOPT 1		 /* enum rt_target in bpf/life.bpf.h */
@@ -35,6 +37,10 @@ static void detach(struct rt_probe *p, bool all)
 		bpf_link__destroy(p->samples[i]);
 	free(p->samples);
 	p->samples = NULL;
+	for (size_t i = 0; i < RT_UNMAP_CALLS; i++) {
+		bpf_link__destroy(p->unmaps[i]);
+		p->unmaps[i] = NULL;
+	}
 	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
 		bool keep = false;
 
@@ -198,6 +204,47 @@ static void attach_oom(struct rt_probe *p)
 			      "ramtrack-bpf doctor says what is missing", p->oom_refused ? "program refused" : strerror(errno));
 }
 
+/* Kprobes on the entries of system calls that can unmap (arch/x86/include/asm/syscall_wrapper.h: their names; those of 32 bits are not asked, see rt_map_called). Are they hit?
+ * Root can have switched all kprobes off (/sys/kernel/debug/kprobes/enabled). */
+static bool attach_unmap_calls(struct rt_probe *p)
+{
+	static const char *const calls[RT_UNMAP_CALLS] = {"__x64_sys_munmap", "__x64_sys_mremap", "__x64_sys_shmdt", "__x64_sys_mmap"};
+	size_t n = 0, page = (size_t)sysconf(_SC_PAGESIZE);
+	uint64_t before, after = 0;
+	void *memory;
+
+	while (n < RT_UNMAP_CALLS && (p->unmaps[n] = bpf_program__attach_kprobe(p->skel->progs.unmap_call, false, calls[n])))
+		n++;
+	before = rt_probe_runs(p, RT_COST_unmap_call);
+	memory = n == RT_UNMAP_CALLS ? mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+	if (memory != MAP_FAILED) {
+		munmap(memory, page);
+		after = rt_probe_runs(p, RT_COST_unmap_call);
+	}
+	if (after >= before + 2)
+		return true;
+	while (n)
+		bpf_link__destroy(p->unmaps[--n]);
+	memset(p->unmaps, 0, sizeof(p->unmaps));
+	rt_probe_forget_said(); /* many kernels have no kprobes: that is no error */
+	return false;
+}
+
+/* What tells of a system call that is about to unmap: its entry or, without kprobes, the locks of address spaces; without these as well pages that are unmapped may be under <unknown>. */
+static int attach_unmaps(struct rt_probe *p)
+{
+	struct rt_skel *s = p->skel;
+
+	if (!p->mappings || attach_unmap_calls(p))
+		return RT_OK;
+	if (!p->locking) {
+		rt_log_detail("kernel: neither kprobes on system calls nor the tracepoint mmap_lock:mmap_lock_start_locking: pages that are unmapped may be under <unknown>");
+		return RT_OK;
+	}
+	s->links.mmap_locking = bpf_program__attach(s->progs.mmap_locking);
+	return s->links.mmap_locking ? RT_OK : rt_probe_refused("tracepoint mmap_lock_start_locking", -errno);
+}
+
 int rt_probe_attach(struct rt_probe *p)
 {
 	struct rt_skel *s = p->skel;
@@ -219,10 +266,10 @@ int rt_probe_attach(struct rt_probe *p)
 		{s->progs.thread_wakes, &s->links.thread_wakes, "tracepoint sched_waking"},
 		{s->progs.fault_user, &s->links.fault_user, "tracepoint page_fault_user"},
 		{s->progs.fault_kernel, &s->links.fault_kernel, "tracepoint page_fault_kernel"},
-		{s->progs.mmap_locking, &s->links.mmap_locking, "tracepoint mmap_lock_start_locking"},
 		{s->progs.mm_sys_exit, &s->links.mm_sys_exit, "tracepoint sys_exit"},
 		{s->progs.rss_stat_btf, &s->links.rss_stat_btf, "tracepoint rss_stat"},
 	};
+	int status;
 
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
 		if (!hooks[i].prog || !bpf_program__autoload(hooks[i].prog))
@@ -237,7 +284,8 @@ int rt_probe_attach(struct rt_probe *p)
 			return rt_probe_refused("raw tracepoint rss_stat", -errno);
 	}
 	attach_oom(p);
-	return attach_samples(p);
+	status = attach_unmaps(p);
+	return status ? status : attach_samples(p);
 }
 
 bool rt_probe_has_native(const struct rt_probe *p)

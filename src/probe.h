@@ -111,7 +111,7 @@ bool rt_probe_has_native(const struct rt_probe *probe);
 struct rt_skel;
 struct rt_skel *rt_probe_skel(const struct rt_probe *probe);
 
-#define RT_PROG_COSTS 32
+#define RT_PROG_COSTS 48
 
 struct rt_probe_cost {
 	uint64_t runs, ns;

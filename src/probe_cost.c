@@ -62,6 +62,15 @@ static struct rt_prog_cost program_cost(const struct rt_probe *p, uint32_t id, c
 	return cost;
 }
 
+uint64_t rt_probe_runs(const struct rt_probe *p, uint32_t id)
+{
+	struct rt_cost *parts = calloc((size_t)p->cpus, sizeof(*parts));
+	uint64_t runs = parts ? program_cost(p, id, NULL, parts).runs : 0;
+
+	free(parts);
+	return runs;
+}
+
 /* How often the kernel left a program out. */
 static uint64_t program_missed(const struct rt_probe *p, const struct bpf_program *prog)
 {

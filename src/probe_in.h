@@ -15,6 +15,8 @@
 
 #define ASK_DOCTOR "; run: ramtrack-bpf doctor" /* how every refusal ends: it says what is missing, and why */
 
+#define RT_UNMAP_CALLS 4 /* system calls that can unmap: munmap, mremap, shmdt, mmap */
+
 struct rt_probe {
 	struct rt_skel *skel;
 	struct ring_buffer *ring;
@@ -25,7 +27,8 @@ struct rt_probe {
 	bool raw;   /* rss_stat as a raw tracepoint */
 	bool split; /* the kernel's RSS counters are split per task */
 	bool locks; /* the kernel tells of the locks of address spaces */
-	bool mappings, unmaps; /* pages are told apart by mapping; also those that munmap takes */
+	bool mappings; /* pages are told apart by mapping */
+	bool locking;  /* the kernel tells when the lock of an address space is asked for: the second choice for pages that munmap takes */
 	bool native_refused; /* the verifier takes the programs without those for native functions only */
 	bool calls_refused; /* the verifier takes the programs without those that tell of calls only */
 	bool mappings_refused; /* the verifier takes the programs without them only */
@@ -34,6 +37,7 @@ struct rt_probe {
 	bool old;   /* the BPF object for kernels before 5.17 */
 	enum rt_mm_source source;
 	struct bpf_link **samples; /* one per CPU */
+	struct bpf_link *unmaps[RT_UNMAP_CALLS]; /* all or none */
 	uint32_t n_pyoffs;
 	struct rt_pyoff pyoffs[RT_MAX_PYOFFS];
 	struct rt_probe_cost final_cost; /* kept when programs are detached */
@@ -44,14 +48,22 @@ struct rt_probe {
 /* Is there BTF at all? And are the RSS counters per-CPU counters (6.2 and newer), or split per task (`split`)? */
 int rt_probe_check_kernel(bool *split);
 
-/* Sets probe->mappings, unmaps and locks, by the configuration, the source and the kernel. Mappings need to know where a page fault is, and better also when something is about
+/* Sets probe->mappings, locking and locks, by the configuration, the source and the kernel. Mappings need to know where a page fault is, and better also when something is about
  * to be unmapped. The source of last resort tells of a fault's pages only at the next one. */
 void rt_probe_check_mappings(struct rt_probe *probe);
 
 /* Can the programs of tracepoints be preempted? No BTF and no config says so: from Linux 7.0 on. */
 bool rt_probe_preempted(void);
 
+/* ---- probe_cost.c ---- */
+
+/* How often a program (enum rt_cost_id) has run; 0 also if that cannot be read. */
+uint64_t rt_probe_runs(const struct rt_probe *probe, uint32_t id);
+
 /* ---- probe_load.c ---- */
+
+/* What libbpf has said so far is no part of an error to come. */
+void rt_probe_forget_said(void);
 
 /* Does this source come with the tracepoint rss_stat? */
 bool rt_probe_uses_rss_stat(const struct rt_probe *probe);

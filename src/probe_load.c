@@ -17,6 +17,11 @@
 /* libbpf's own words: kept for the error message, shown as they come with -v. */
 static char libbpf_said[1024];
 
+void rt_probe_forget_said(void)
+{
+	libbpf_said[0] = 0;
+}
+
 static int on_libbpf_print(enum libbpf_print_level level, const char *format, va_list args)
 {
 	char text[1024];
@@ -65,8 +70,6 @@ static void say_mappings(const struct rt_probe *p)
 	if (p->config.mappings && !p->mappings)
 		rt_log_notice("growth is not told apart by mapping: that needs Linux 5.17 or newer with the tracepoints exceptions:page_fault_user and "
 			      "page_fault_kernel, and another source of RSS changes than tracepoint; --no-mappings ends this notice");
-	else if (p->mappings && !p->unmaps)
-		rt_log_detail("kernel: it has no tracepoint mmap_lock:mmap_lock_start_locking: pages that are unmapped may be under <unknown>");
 }
 
 static int on_ring(void *ctx, void *data, size_t size)
@@ -175,7 +178,8 @@ static int load(struct rt_probe *p)
 		bpf_program__set_autoload(skel->progs.usdt_return, rt_probe_loads_usdt(p));
 		bpf_program__set_autoload(skel->progs.fault_user, p->mappings);
 		bpf_program__set_autoload(skel->progs.fault_kernel, p->mappings);
-		bpf_program__set_autoload(skel->progs.mmap_locking, p->unmaps);
+		bpf_program__set_autoload(skel->progs.unmap_call, p->mappings);
+		bpf_program__set_autoload(skel->progs.mmap_locking, p->locking);
 		bpf_program__set_autoload(skel->progs.process_exit_again, preempted);
 		bpf_program__set_autoload(skel->progs.process_exec_again, preempted);
 		bpf_program__set_autoload(skel->progs.process_fork_again, preempted);

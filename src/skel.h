@@ -15,7 +15,7 @@
 #define RT_SKEL_MAPS(X) X(bins) X(code_scratch) X(costs) X(counters) X(cpu_offset) X(node_cache) X(names) X(parts) X(pyoffs) X(ring) X(targets) X(turn) X(free_shadows) X(shadows) X(shadow_pool) X(map_ids) X(watches) X(native_sites) X(native_hits)
 #define RT_SKEL_PROGS(X)                                                                                                          \
 	X(adopt_tasks) X(announce_tasks) X(clock_sample) X(compare_tasks) X(drop_image) X(eval_entry) X(fault_kernel) X(fault_user) X(flush_tasks) X(mm_fault_fexit)          \
-	X(mm_fault_kernel) X(mm_fault_kretprobe) X(mm_fault_user) X(mm_sys_exit) X(mmap_locking) X(process_exec) X(process_exit) X(process_fork) X(process_exec_again) X(process_exit_again) X(process_fork_again) X(task_renamed_again)  \
+	X(mm_fault_kernel) X(mm_fault_kretprobe) X(mm_fault_user) X(mm_sys_exit) X(mmap_locking) X(unmap_call) X(process_exec) X(process_exit) X(process_fork) X(process_exec_again) X(process_exit_again) X(process_fork_again) X(task_renamed_again)  \
 	X(rss_stat_btf) X(rss_stat_raw) X(sched_switched) X(setup_cpu) X(snapshot) X(task_renamed) X(thread_wakes) X(watch_hit) X(push_entry) X(usdt_entry) X(usdt_return) X(native_call) X(native_lock) X(native_unlock) X(oom_victim)
 
 struct ramtrack;
