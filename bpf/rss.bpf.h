@@ -212,7 +212,8 @@ static __noinline s64 rt_fold_own(u64 what, u64 counters, s64 last, s64 usual, s
 	struct rt_folds f = {.counters = counters, .kind = kind, .base = (u32)what * cfg.cpus, .cpu = bpf_get_smp_processor_id()};
 	s64 change = more - last, own = last + usual;
 
-	if (change == usual)
+	/* Other sources ask after any number of changes: then neither their sum nor another CPU's part says anything of one. */
+	if (cfg.mm_source != RT_MM_RSS_STAT || change == usual)
 		return more;
 	rt_loop(cfg.cpus, cfg.cpus, rt_folds_cpu, &f);
 	if (!f.n && change <= (s64)cfg.change_max && change >= (rt_in_fault() ? -1 : -(s64)cfg.change_max))
@@ -241,7 +242,7 @@ static RT_APART s64 rt_fold_take(struct rt_space *s, u64 what, u64 counters, s64
 		/* As it is now, not as it was when the event began: another CPU may have taken what is younger since. */
 		if (rt_mm_counter_read((struct mm_struct *)s->mm, kind, &count, &unused) || count == seen)
 			return 0;
-		if (!last && !rt_is_fold(count - seen))
+		if (!last && cfg.mm_source == RT_MM_RSS_STAT && !rt_is_fold(count - seen))
 			return 0;
 		own = rt_fold_own(what, counters, last, usual, count - seen);
 		if (rt_swapped(&s->acc[rt_slot_of(kind)], seen, seen + own))

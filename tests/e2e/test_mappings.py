@@ -57,10 +57,21 @@ def only(said, pid, name):
     return records[0]
 
 
+def kind_of(region, path):
+    """Files of a tmpfs (an emulated machine's root is one) are shared memory."""
+    if KINDS[region] != "file" or not path.startswith("/"):
+        return KINDS[region]
+    with open("/proc/mounts") as file:
+        mounts = [line.split()[1:3] for line in file]
+    above = [one for one in mounts if path.startswith(one[0].rstrip("/") + "/")]
+    longest = max(len(point) for point, _ in above)
+    return "shmem" if [kind for point, kind in above if len(point) == longest][-1] in ("tmpfs", "rootfs") else "file"
+
+
 def check_one(said, pid, name, mapping, pages, tolerance=2):
     record = only(said, pid, name)
     region = name.split("_", 1)[1]
-    found, anon = pages_of(record, mapping, KINDS[region])
+    found, anon = pages_of(record, mapping, kind_of(region, mapping))
     assert abs(found - pages) <= tolerance, f"{name}: {found} pages of {mapping}, meant {pages}: {record['mappings']}"
     private = pages if KINDS[region] in ("anon", "heap", "stack") or region == "file_copied" else 0
     assert abs(anon - private) <= tolerance, f"{name}: {anon} anonymous pages of {mapping}, meant {private}"
@@ -91,6 +102,8 @@ def check_all(said, pid, record, sizes, names):
 @pytest.mark.parametrize("mode", ["launch", "attach"])
 def test_every_mapping_within_2_pages(tool, python, mode):
     said = trace(tool, python, FILE, "one_by_one", mode=mode, phases=PHASES)
+    if "growth is not told apart by mapping" in said.errors:
+        pytest.skip("this kernel, or this source of RSS changes, does not tell growth apart by mapping")
     facts = said.truth["facts"]
     names = seen_from_here(python, facts["names"])
     check_every_sum(said)
@@ -144,5 +157,5 @@ def test_switched_off(tool, python):
     assert not [record for record in said.of("phase") if "mappings" in record]
     assert not [entry for entry in said.summary_of(said.pid)["phases"] if "mappings" in entry]
     programs = {program["name"] for program in said.summary["self"]["programs"]}
-    assert "rss_stat_btf" in programs and not programs & {"fault_user", "fault_kernel", "mmap_locking"}, programs
+    assert "rss_stat_btf" in programs and not programs & {"fault_user", "fault_kernel", "mmap_locking", "unmap_call"}, programs
     assert said.summary["counters"]["mapping_lookups"] == 0

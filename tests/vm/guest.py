@@ -37,7 +37,7 @@ NO_FEATURE = 5  # exit status
 # targets whose phases are hardest to tell apart. Under emulation a test takes ten seconds; the whole matrix is to take
 # less than twelve minutes.
 PHASES = ("test_every_shape", "test_frames_of_one_size")  # the tests that say whether phases are right
-WHOLE = ["test_shapes.py", "test_adversary.py", "test_children.py", "test_live.py", "test_native.py", "test_ledger.py", "test_ending.py", "test_oom.py"]
+WHOLE = ["test_shapes.py", "test_adversary.py", "test_children.py", "test_live.py", "test_native.py", "test_mappings.py", "test_ledger.py", "test_ending.py", "test_oom.py"]
 WHOLE_ONLY = """
     (test_every_shape and attach)
     or (test_frames_of_one_size and launch and auto)
@@ -50,6 +50,7 @@ WHOLE_ONLY = """
     or test_other_stacks
     or (test_another_profile and shapes)
     or test_every_page_is_accounted
+    or (test_every_mapping and launch)
     or (test_killed and main)
 """
 FORCED = ["test_shapes.py", "test_adversary.py"]
