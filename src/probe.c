@@ -213,8 +213,10 @@ static bool attach_unmap_calls(struct rt_probe *p)
 	uint64_t before, after = 0;
 	void *memory;
 
+	rt_probe_hush(true);
 	while (n < RT_UNMAP_CALLS && (p->unmaps[n] = bpf_program__attach_kprobe(p->skel->progs.unmap_call, false, calls[n])))
 		n++;
+	rt_probe_hush(false);
 	before = rt_probe_runs(p, RT_COST_unmap_call);
 	memory = n == RT_UNMAP_CALLS ? mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
 	if (memory != MAP_FAILED) {
@@ -226,7 +228,7 @@ static bool attach_unmap_calls(struct rt_probe *p)
 	while (n)
 		bpf_link__destroy(p->unmaps[--n]);
 	memset(p->unmaps, 0, sizeof(p->unmaps));
-	rt_probe_forget_said(); /* many kernels have no kprobes: that is no error */
+	rt_log_detail("no kprobes on system calls: the locks of address spaces tell of what is unmapped");
 	return false;
 }
 

@@ -62,8 +62,8 @@ uint64_t rt_probe_runs(const struct rt_probe *probe, uint32_t id);
 
 /* ---- probe_load.c ---- */
 
-/* What libbpf has said so far is no part of an error to come. */
-void rt_probe_forget_said(void);
+/* What libbpf says meanwhile is shown to nobody, and no part of an error to come: something is tried that need not be there. */
+void rt_probe_hush(bool on);
 
 /* Does this source come with the tracepoint rss_stat? */
 bool rt_probe_uses_rss_stat(const struct rt_probe *probe);

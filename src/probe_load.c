@@ -17,16 +17,18 @@
 /* libbpf's own words: kept for the error message, shown as they come with -v. */
 static char libbpf_said[1024];
 
-void rt_probe_forget_said(void)
+static bool hushed;
+
+void rt_probe_hush(bool on)
 {
-	libbpf_said[0] = 0;
+	hushed = on;
 }
 
 static int on_libbpf_print(enum libbpf_print_level level, const char *format, va_list args)
 {
 	char text[1024];
 
-	if (level == LIBBPF_DEBUG)
+	if (level == LIBBPF_DEBUG || hushed)
 		return 0;
 	if (rt_log_level() > 0) { /* whole: a verifier's log has thousands of lines */
 		va_list again;

@@ -65,6 +65,9 @@ def row(request, _fetched):
     return request.param, fetch(request.param.name, _fetched)
 
 
+GENERATORS = ("managed", "generating")
+
+
 def check_shapes(tool, one, interpreter, mode, options=()):
     names = [*test_shapes.FUNCTIONS, *test_shapes.STATEMENTS]
     said = trace(tool, interpreter, test_shapes.FILE, mode=mode, phases=test_shapes.PHASES, env=STEADY, options=options)
@@ -74,8 +77,10 @@ def check_shapes(tool, one, interpreter, mode, options=()):
     assert told == one.version or told.startswith(one.version + "."), (told, one.version)
     for name in names:
         # The end of a with statement runs at its head once more, which may or may not be seen.
+        # Nor may the moment in which a generator is made: its function's frame is there and does nothing else (RETURN_GENERATOR).
         if name != "stmt_with":
-            assert len(said.of("phase", pid=said.pid, phase=name)) == len(calls_of(said.truth, name)), name
+            told = [one for one in said.of("phase", pid=said.pid, phase=name) if name not in GENERATORS or one["duration_ns"] or one["gained_bytes"] or one["released_bytes"]]
+            assert len(told) == len(calls_of(said.truth, name)), name
     test_shapes.check_helpers(said)
     test_shapes.check_reuse(said)
     test_shapes.check_sums(said)
