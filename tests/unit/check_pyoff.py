@@ -299,7 +299,7 @@ def main():
         return 1
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ramtrack-bpf")
     places = [f"{prefix}/include/python{v}" for v in VERSIONS
-              for prefix in ("/usr", "/usr/local", f"{cache}/python{v}/root/usr")] + args.include
+              for prefix in ("/usr", "/usr/local", os.path.join(cache, f"python{v}", "root", "usr"))] + args.include
     checked, failed = set(), False
     for place in dict.fromkeys(places):
         found = header_version(place)

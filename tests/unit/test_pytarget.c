@@ -584,7 +584,7 @@ static void test_library_search(void **state)
 	exe.debug = false;
 	assert_int_equal(make_and_read(&exe, "embedder", none), -ENOTSUP);
 	assert_non_null(strstr(err, "DT_DEBUG"));
-	/* a library of that name without an interpreter: the stable ABI's stub */
+	/* a library of that name without an interpreter: the stable ABI's, libpython3.so */
 	lib.n_symbols = 0;
 	make_and_read(&lib, "lib/libpython3.11-rt-test.so.1.0", none);
 	assert_int_equal(make_and_read(&exe, "embedder", none), 1);
