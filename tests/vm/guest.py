@@ -3,7 +3,7 @@
 tests, and says the results on standard output, one line each: RESULT and a JSON object, with "kind"
 
     kernel  release
-    check   name, outcome (passed, failed, skipped), detail
+    check   name, outcome (passed, failed, skipped), detail, and seconds if it is a test of pytest's
     source  source, and either refused (the tool's own message) and kernel_has, or what was measured
 """
 
@@ -342,7 +342,7 @@ def run_tests(label, paths, keyword=None, source=None):
         outcome = "failed" if bad is not None else "skipped" if skip is not None else "passed"
         why = bad if bad is not None else skip
         detail = "" if why is None else why.get("message", "")[:2000]
-        result("check", name=f"{label}: {case.get('name')}", outcome=outcome, detail=detail)
+        result("check", name=f"{label}: {case.get('name')}", outcome=outcome, detail=detail, seconds=float(case.get("time") or 0))
         if case.get("name").startswith(PHASES):
             right.append(outcome == "passed")
     return bool(right) and all(right)
