@@ -222,6 +222,26 @@ static int setup_cpus(struct rt_probe *p)
 	return done ? RT_OK : rt_probe_refused("running a BPF program on each CPU", err);
 }
 
+/* How much the verifier had to follow, which is what the wait before the first attachment is made of. Linux 5.16 and newer tell it. */
+static void say_verified(const struct rt_probe *p)
+{
+	unsigned long long followed = 0;
+	struct bpf_program *prog;
+	unsigned int n = 0;
+
+	bpf_object__for_each_program(prog, p->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t size = sizeof(info);
+		int fd = bpf_program__fd(prog);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+			continue;
+		n++;
+		followed += info.verified_insns;
+	}
+	rt_log_detail("BPF programs: %u loaded; the verifier followed %llu instructions", n, followed);
+}
+
 /* Loads with native functions, mappings and what tells of calls or, where some of them are refused, without. */
 static int load_either(struct rt_probe *p)
 {
@@ -290,8 +310,10 @@ static int load_source(struct rt_probe *p)
 		if (forced != RT_MM_AUTO && candidates[i] != forced)
 			continue;
 		err = try_source(p, candidates[i]);
-		if (!err)
+		if (!err) {
+			say_verified(p);
 			return RT_OK;
+		}
 		rt_log_detail("source %s refused: %s", rt_mm_name(candidates[i]), strerror(-err));
 		first = first ? first : err; /* what the best one lacks says most */
 	}
