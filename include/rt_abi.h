@@ -389,7 +389,6 @@ enum rt_site_kind {
 enum rt_counter {
 	RT_C_RSS_EVENTS,	/* RSS changes of followed address spaces */
 	RT_C_RSS_ZERO,		/* of them: the change was not visible on this CPU, counters rescanned */
-	RT_C_RSS_MET,		/* of them: another CPU's fold lay together with this one's */
 	RT_C_LOOKS,		/* stacks looked at */
 	RT_C_LOOK_FRAMES,	/* frames walked in (not: checked) */
 	RT_C_LOST_RUN,		/* ring buffer full: a run's charges lost */
@@ -422,6 +421,7 @@ enum rt_counter {
 	RT_C_NATIVE_DEEP,	/* calls nested too deeply to be followed: counted without the pages inside */
 	RT_C_NATIVE_ELSEWHERE,	/* changes of a thread on another stack (alternate signal stack, coroutine) while a call was open: not charged to it */
 	RT_C_LOST_NATIVE,	/* ring buffer full: a native call's record lost */
+	RT_C_RSS_MET,		/* RSS changes: another CPU's fold lay together with this one's */
 	RT_COUNTERS,
 };
 

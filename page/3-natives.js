@@ -37,7 +37,7 @@ const drawNatives = () => {
   if (!columns.some(c => c[0] === nativeOrder.by)) nativeOrder.by = null;
   sortHeads('natives', columns, nativeOrder, drawNatives);
   putRows('natives', sorted(rows, columns, nativeOrder).slice(0, NATIVE_ROWS).map(r => {
-    const chosen = S.path && S.path[0] === r.p && S.path[1] === nativePath(r);
+    const chosen = S.path && S.path[0] === r.p && S.path[1] === nativePath(r) && (S.path[1] || !r.phase);
     return el('tr', { role: 'row', 'aria-selected': String(!!chosen), tabindex: '-1', 'data-k': r.key }, ...nativeCells(r, columns));
   }), focusKey);
   $('natives-note').textContent = ['MiB' + (S.proc ? '' : ' · ' + t('all')), rows.some(r => r.inner) ? t('nativesInner') : '', rows.length > NATIVE_ROWS ? t('nativesMore', NATIVE_ROWS, count(rows.length)) : '', D.natives.left_out ? t('nativesOut', count(D.natives.left_out)) : ''].filter(s => s).join(' · ');

@@ -243,23 +243,26 @@ static int rt_bjudge_pairs(struct rt_bjudge *judge)
 	return 0;
 }
 
-/* Which native functions were called in the processes that the term is about, for who has written another name: a few of them, with their kinds. */
+/* Which native functions were called where the term looks for them, for who has written another name: a few of them, with their kinds. */
 static void rt_bput_called(FILE *out, const struct rt_bjudge *judge)
 {
 	const struct rt_summary *summary = judge->world->summary;
+	const struct rt_bterm *term = &judge->node->term;
 	const char *said[RT_WITNESSES];
 	unsigned int n = 0;
 
 	for (size_t i = 0; i < summary->n_procs; i++) {
 		const struct rt_proc_summary *proc = &summary->procs[i];
 
-		if (!rt_bmatch_proc(&judge->node->term, &proc->proc, proc->proc.name))
+		if (!rt_bmatch_proc(term, &proc->proc, proc->proc.name))
 			continue;
 		for (size_t k = 0; k < proc->n_natives; k++) {
 			const struct rt_native_sum_view *row = &proc->natives[k];
 			bool again = false;
 			char *symbol, *kind;
 
+			if (*term->phase && (!row->phase || !rt_bexpr_glob(term->phase, row->phase->id)))
+				continue;
 			for (unsigned int s = 0; s < n && !again; s++)
 				again = !strcmp(said[s], row->symbol);
 			if (again)
@@ -270,7 +273,7 @@ static void rt_bput_called(FILE *out, const struct rt_bjudge *judge)
 			}
 			symbol = rt_text_escape(row->symbol, RT_NAME_CHARS);
 			kind = rt_text_escape(row->kind, RT_NAME_CHARS);
-			fprintf(out, "%s%s (%s)", n ? ", " : "; called were ", symbol ? symbol : "?", kind ? kind : "?");
+			fprintf(out, "%s%s (%s)", n ? ", " : "; called there were ", symbol ? symbol : "?", kind ? kind : "?");
 			free(symbol);
 			free(kind);
 			said[n++] = row->symbol;
@@ -278,6 +281,17 @@ static void rt_bput_called(FILE *out, const struct rt_bjudge *judge)
 	}
 	if (!n)
 		fputs(", nor was any other native function", out);
+}
+
+static bool rt_bany_proc(const struct rt_bjudge *judge)
+{
+	const struct rt_summary *summary = judge->world->summary;
+
+	for (size_t i = 0; i < summary->n_procs; i++) {
+		if (rt_bmatch_proc(&judge->node->term, &summary->procs[i].proc, summary->procs[i].proc.name))
+			return true;
+	}
+	return false;
 }
 
 static void rt_bput_not_there(FILE *out, const struct rt_bjudge *judge)
@@ -288,8 +302,8 @@ static void rt_bput_not_there(FILE *out, const struct rt_bjudge *judge)
 		fputs(": nothing to compare with", out);
 	else if (term->what == RT_BW_PHASE)
 		fputs(": it never ran", out);
-	else if (term->what == RT_BW_NATIVE) {
-		fputs(": it was never called", out);
+	else if (term->what == RT_BW_NATIVE && rt_bany_proc(judge)) {
+		fputs(*term->phase ? ": it was not called in that phase" : ": it was never called", out);
 		rt_bput_called(out, judge);
 	} else
 		fputs(": no such process", out);

@@ -64,10 +64,10 @@ static error_t check(struct state *s)
 	if (s->opts.junit && !s->opts.n_fail_if && !s->opts.n_budgets)
 		return rt_cmdline_refuse(&s->line, "--junit reports budgets; give --fail-if EXPR or --budget FILE");
 	if (s->opts.junit && s->opts.output && !strcmp(s->opts.junit, s->opts.output))
-		return rt_cmdline_refuse(&s->line, "--junit and -o/--output both write to '%s'; give two different files", s->opts.junit);
+		return rt_cmdline_refuse_text(&s->line, "--junit and -o/--output both write to ", s->opts.junit, "; give two different files");
 	for (size_t i = 0; s->opts.output && i < s->opts.n_ledgers; i++) {
 		if (!strcmp(s->opts.output, s->opts.ledger[i]))
-			return rt_cmdline_refuse(&s->line, "-o/--output would overwrite the ledger '%s'; give another file", s->opts.output);
+			return rt_cmdline_refuse_text(&s->line, "-o/--output would overwrite the ledger ", s->opts.output, "; give another file");
 	}
 	return 0;
 }

@@ -202,7 +202,8 @@ const uint8_t *rt_ledger_read(struct rt_ledger *l, const struct rt_ledblock *blo
 		return l->last;
 	l->last = NULL;
 	/* The header once more: the file may be another one by now. */
-	if (!rt_ledger_pread(l, &h, sizeof(h), block->at) || h.stored != block->stored || h.raw != block->raw) {
+	if (!rt_ledger_pread(l, &h, sizeof(h), block->at) || h.stored != block->stored || h.raw != block->raw ||
+	    (!(h.flags & RT_BLOCK_ZSTD) && h.stored != h.raw)) {
 		rt_ledger_tear(l, block, "it cannot be read");
 		return NULL;
 	}

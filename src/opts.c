@@ -331,7 +331,7 @@ static error_t rt_opts_check_record(struct rt_opts_state *state)
 	if (!strcmp(opts->record, "-"))
 		return rt_cmdline_refuse(&state->line, "a ledger cannot go to standard output; give a file");
 	if ((opts->output && !strcmp(opts->record, opts->output)) || (opts->json && !strcmp(opts->record, opts->json)))
-		return rt_cmdline_refuse(&state->line, "the ledger and another output both write to '%s'; give two different files", opts->record);
+		return rt_cmdline_refuse_text(&state->line, "the ledger and another output both write to ", opts->record, "; give two different files");
 	return 0;
 }
 
@@ -353,6 +353,7 @@ static error_t rt_opts_check_files(struct rt_opts_state *state)
 	enum { OWN = 3 };
 	const char *file[RT_FORMATS + OWN] = {state->opts.output, state->opts.json, state->opts.junit};
 	const char *option[RT_FORMATS + OWN] = {"-o/--output", "-j/--json", "--junit"};
+	char before[64];
 
 	for (int id = 0; id < RT_FORMATS; id++) {
 		file[OWN + id] = state->opts.format_file[id];
@@ -360,8 +361,10 @@ static error_t rt_opts_check_files(struct rt_opts_state *state)
 	}
 	for (size_t i = 0; i < RT_FORMATS + OWN; i++) {
 		for (size_t k = 0; file[i] && k < i; k++) {
-			if (file[k] && !strcmp(file[i], file[k]))
-				return rt_cmdline_refuse(&state->line, "%s and %s both write to '%s'; give two different files", option[k], option[i], file[i]);
+			if (file[k] && !strcmp(file[i], file[k])) {
+				snprintf(before, sizeof(before), "%s and %s both write to ", option[k], option[i]);
+				return rt_cmdline_refuse_text(&state->line, before, file[i], "; give two different files");
+			}
 		}
 	}
 	return 0;
@@ -382,8 +385,12 @@ static error_t rt_opts_check(struct rt_opts_state *state)
 		return rt_cmdline_refuse(&state->line, "no target; give -p PID for a running process, -- COMMAND [ARG...] to start one, or --wait REGEX for one to come");
 	if (opts->wait && (opts->n_pids || opts->command))
 		return rt_cmdline_refuse(&state->line, "--wait and %s cannot be traced in one run; give one of the two", opts->n_pids ? "-p" : "-- COMMAND");
-	if (opts->n_pids && opts->command)
-		return rt_cmdline_refuse(&state->line, "-p %u and -- %s cannot be traced in one run; give one of the two", opts->pids[0], opts->command[0]);
+	if (opts->n_pids && opts->command) {
+		char before[32];
+
+		snprintf(before, sizeof(before), "-p %u and -- ", opts->pids[0]);
+		return rt_cmdline_refuse_text(&state->line, before, opts->command[0], " cannot be traced in one run; give one of the two");
+	}
 	if (rt_opts_check_files(state))
 		return EINVAL;
 	if (opts->output && !strcmp(opts->output, "-"))

@@ -525,7 +525,7 @@ static void rt_perfetto_oom(void *output, const struct rt_proc_view *view, const
 	if (!proc || !rt_thread_of(p, proc, oom->tid))
 		return;
 	part = rt_event_begin(p, rt_thread_track(proc, oom->tid), oom->ts_ns, RT_TYPE_INSTANT, NULL);
-	rt_text_write(p, RT_EVENT_TEXT, p->lang == RT_LANG_ZH ? "内存不足 (OOM), 被内核终止" : "killed by the kernel for lack of memory (OOM)");
+	rt_text_write(p, RT_EVENT_TEXT, p->lang == RT_LANG_ZH ? "内存不足 (OOM), 被内核选中终止" : "chosen by the kernel's OOM killer");
 	rt_event_end(p, part);
 }
 

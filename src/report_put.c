@@ -50,7 +50,7 @@ const char *rt_report_reason(enum rt_not_hit why, enum rt_lang lang)
 const char *rt_report_counter(enum rt_counter counter)
 {
 	static const char *const names[RT_COUNTERS] = {
-		[RT_C_RSS_EVENTS] = "rss_events", [RT_C_RSS_ZERO] = "rss_rescanned", [RT_C_RSS_MET] = "rss_folds_met", [RT_C_LOOKS] = "looks",
+		[RT_C_RSS_EVENTS] = "rss_events", [RT_C_RSS_ZERO] = "rss_rescanned", [RT_C_LOOKS] = "looks",
 		[RT_C_LOOK_FRAMES] = "look_frames", [RT_C_LOST_RUN] = "lost_run", [RT_C_LOST_NODE] = "lost_node",
 		[RT_C_LOST_CODE] = "lost_code", [RT_C_LOST_LIFE] = "lost_life",
 		[RT_C_STACK_UNREADABLE] = "stack_unreadable", [RT_C_STACK_DEEP] = "stack_deep",
@@ -63,7 +63,7 @@ const char *rt_report_counter(enum rt_counter counter)
 		[RT_C_MAP_UNKNOWN] = "mapping_unknown", [RT_C_MAP_LOOKUPS] = "mapping_lookups",
 		[RT_C_LOST_MAP] = "lost_mapping", [RT_C_MAP_FULL] = "mappings_full",
 		[RT_C_NATIVE_CALLS] = "native_calls", [RT_C_NATIVE_LOST] = "native_lost", [RT_C_NATIVE_DEEP] = "native_deep",
-		[RT_C_NATIVE_ELSEWHERE] = "native_elsewhere", [RT_C_LOST_NATIVE] = "lost_native",
+		[RT_C_NATIVE_ELSEWHERE] = "native_elsewhere", [RT_C_LOST_NATIVE] = "lost_native", [RT_C_RSS_MET] = "rss_folds_met",
 		[RT_C_WATCH_HITS] = "watch_hits", [RT_C_WATCH_LOST] = "watch_lost",
 	};
 

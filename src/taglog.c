@@ -273,7 +273,7 @@ static void rt_taglog_oom(void *ctx, const struct rt_proc_view *proc, const stru
 	if (oom->phase)
 		label = rt_text_escape(oom->phase->label.text[log->config.lang], 0);
 	rt_line_front(log, line.file, proc, oom->ts_ns);
-	fputs(zh ? "WARNING: 内核因内存不足终止该进程 (OOM): " : "WARNING: killed by the kernel for lack of memory (OOM): ", line.file);
+	fputs(zh ? "WARNING: 内存不足, 该进程被内核选中终止 (OOM): " : "WARNING: chosen by the kernel's OOM killer: ", line.file);
 	if (oom->phase)
 		fprintf(line.file, zh ? "阶段 %s, " : "phase %s, ", label ? label : "?");
 	else

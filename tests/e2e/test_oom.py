@@ -67,7 +67,7 @@ def test_killed(run_tool, directory, who, name):
     for kind, size in zip(("anon", "file", "shmem"), kernel or ()):
         assert abs(record[f"{kind}_bytes"] - size) <= LAG, f"{kind}: {record} the kernel: {kernel}"
     mib = f"{record['rss_bytes'] / (1 << 20):.2f}"
-    assert re.search(rf"WARNING: killed by the kernel for lack of memory \(OOM\): phase phase {name}, RSS {mib} MiB ", said.log), said.log
+    assert re.search(rf"WARNING: chosen by the kernel's OOM killer: phase phase {name}, RSS {mib} MiB ", said.log), said.log
     assert re.search(rf"^killed by the kernel for lack of memory \(OOM\): python3 pid {record['pid']}, phase phase {name}, RSS {mib} ", said.text, re.M), said.text
 
 

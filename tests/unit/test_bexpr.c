@@ -162,9 +162,12 @@ static void test_natives(void **state)
 	TRUE_("role('Worker_TP0').native('shm').rss == 9M and role('Worker_TP0').native('shm').calls == 3", NULL);
 	TRUE_("role('Worker_TP0').phase('runner_init').native('shm').rss == 8M", NULL);
 	UNKNOWN_("role('Worker_TP1').native('shm').rss > 0", "role('Worker_TP1').native('shm').rss: it was never called, nor was any other native function");
-	UNKNOWN_("native('my_malloc').bytes > 0", "native('my_malloc').bytes: it was never called; called were init_shm (shm), cudaHostAlloc (pinned), cuMemHostAlloc (pinned), cudaFreeHost (pinned)");
+	UNKNOWN_("native('my_malloc').bytes > 0", "native('my_malloc').bytes: it was never called; called there were init_shm (shm), cudaHostAlloc (pinned), cuMemHostAlloc (pinned), cudaFreeHost (pinned)");
 	UNKNOWN_("role('APIServer').native('init_shm').bytes > 0", "role('APIServer').native('init_shm').bytes: it was never called, nor was any other native function");
-	UNKNOWN_("phase('never').native('init_shm').bytes > 0", NULL);
+	UNKNOWN_("phase('never').native('init_shm').bytes > 0", "phase('never').native('init_shm').bytes: it was not called in that phase, nor was any other native function");
+	UNKNOWN_("phase('runner_init').native('cudaHostAlloc').bytes > 0", "phase('runner_init').native('cudaHostAlloc').bytes: it was not called in that phase; called there were init_shm (shm)");
+	UNKNOWN_("role('nobody').native('init_shm').bytes > 0", "role('nobody').native('init_shm').bytes: no such process");
+	UNKNOWN_("process(1).native('init_shm').bytes > 0", "process(1).native('init_shm').bytes: no such process");
 	TRUE_("native('my_malloc').calls == 0", NULL);
 }
 

@@ -171,10 +171,10 @@ static void test_log(void **state)
 	(void)state;
 	muted.muted = true;
 	outside.phase = NULL;
-	line(RT_LANG_ZH, &worker, &view, "(Worker pid=123) WARNING: 内核因内存不足终止该进程 (OOM): 阶段 加载权重, RSS 3.00 M（t）\n");
-	line(RT_LANG_EN, &worker, &view, "(Worker pid=123) WARNING: killed by the kernel for lack of memory (OOM): phase load\\x0a weights, RSS 3.00 MiB [t]\n");
-	line(RT_LANG_EN, &first, &outside, "WARNING: killed by the kernel for lack of memory (OOM): outside any phase, RSS 3.00 MiB [t]\n");
-	line(RT_LANG_ZH, &first, &outside, "WARNING: 内核因内存不足终止该进程 (OOM): 不在任何阶段中, RSS 3.00 M（t）\n");
+	line(RT_LANG_ZH, &worker, &view, "(Worker pid=123) WARNING: 内存不足, 该进程被内核选中终止 (OOM): 阶段 加载权重, RSS 3.00 M（t）\n");
+	line(RT_LANG_EN, &worker, &view, "(Worker pid=123) WARNING: chosen by the kernel's OOM killer: phase load\\x0a weights, RSS 3.00 MiB [t]\n");
+	line(RT_LANG_EN, &first, &outside, "WARNING: chosen by the kernel's OOM killer: outside any phase, RSS 3.00 MiB [t]\n");
+	line(RT_LANG_ZH, &first, &outside, "WARNING: 内存不足, 该进程被内核选中终止 (OOM): 不在任何阶段中, RSS 3.00 M（t）\n");
 	line(RT_LANG_EN, &muted, &view, "");
 }
 

@@ -223,7 +223,7 @@ static void test_refused(void **state)
 	} cases[] = {
 		{{NULL}, {"-p PID", "-- COMMAND", NULL}},
 		{{(char *)"-d", (char *)"5"}, {"-p PID", "-- COMMAND", NULL}},
-		{{(char *)"-p", (char *)"1", (char *)"--", (char *)"ls"}, {"-p 1", "-- ls", NULL}},
+		{{(char *)"-p", (char *)"1", (char *)"--", (char *)"l\033s"}, {"-p 1", "-- 'l\\x1bs'", NULL}},
 		{{(char *)"--"}, {"--", "COMMAND", NULL}},
 		{{(char *)"--wait", (char *)"a("}, {"--wait", "'a('", "( or"}},
 		{{(char *)"--wait", (char *)""}, {"--wait", "''", "vllm serve"}},
