@@ -11,6 +11,7 @@ from harness import PAGE
 PAGES = 16384
 OFF = {"anon": 2, "file": 16, "huge": 2, "churn": 2}  # pages: of a thread's stack, or of a file what is guessed
 BATCH = max(32, 2 * os.cpu_count())  # what may be the other thread's where changes of unlike size meet (docs/design.md): the tool counts these
+MEETINGS = 4  # of unlike changes, at most: none to two are usual, of 1,024 folds
 
 
 @pytest.mark.parametrize("what", OFF)
@@ -37,6 +38,6 @@ def test_each_thread_has_its_own(run_tool, compile_native, directory, what):
         assert records[-1]["unaccounted_bytes"] == 0
         kind = "file_bytes" if what == "file" else "anon_bytes"
         told = {tid: sum(r[kind] for r in records if r["type"] == "growth" and r["tid"] == tid) // PAGE for tid in true}
-        guessed = records[-1]["counters"]["rss_folds_met"] * BATCH if what == "churn" else 0
+        guessed = min(records[-1]["counters"]["rss_folds_met"], MEETINGS) * BATCH if what == "churn" else 0
         assert all(abs(told[tid] - true[tid]) <= OFF[what] + guessed for tid in true), (told, true, records[-1]["counters"])
         print(what, {tid: told[tid] - true[tid] for tid in true}, records[-1]["counters"]["rss_folds_met"])
