@@ -30,7 +30,7 @@ KERNELS = {  # version: Debian suite that has it
     "7.3": "trixie-backports",
 }
 AT_ONCE = 2  # machines of 2 CPUs, emulated by one host thread each
-LIMIT = 900  # seconds for one boot; a quiet machine of two cores needs a quarter of that
+LIMIT = 1500  # seconds for one boot; a quiet machine of two cores needs 200 to 550
 DEATHS = 2  # runs repeated because the emulated kernel died in the middle
 DIED = "it died"
 BOOTS = 4  # emulated boots die now and then before the guest's first process; only such boots are repeated
