@@ -42,6 +42,13 @@ class Tracer:
         self.tool = subprocess.Popen([TOOL, '-q', '-p', str(pid), '-j', str(self.json), '-o', str(out / 'log'), *options],
                                      stdout=subprocess.DEVNULL)
 
+    def wait_attached(self):
+        end = time.monotonic() + 30
+        while '"attach"' not in (self.json.read_text() if self.json.exists() else ''):
+            if self.tool.poll() is not None or time.monotonic() > end:
+                sys.exit('pairs.py: the tool did not attach; what it says stands above')
+            time.sleep(0.02)
+
     def finish(self):
         if self.tool.poll() is None:
             self.tool.send_signal(signal.SIGINT)
@@ -102,8 +109,11 @@ def run_program(python, text, traced):
         p = subprocess.Popen([python, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                              env=env)
         tracer = Tracer(p.pid, pathlib.Path(d), traced) if traced is not None else None
-        # Attached; and as long untraced: the longer free memory lies idle, the more of it a virtual machine gives back to its host, and has to get again.
-        time.sleep(1.5)
+        # Attached, else a part would run untraced; and as long untraced: the longer free memory lies idle, the more of it a virtual machine gives back to its host, and has to get again.
+        end = time.monotonic() + 2
+        if tracer:
+            tracer.wait_attached()
+        time.sleep(max(0, end - time.monotonic()))
         p.stdin.write('\n')
         p.stdin.flush()
         took = float(p.stdout.readline())
