@@ -35,7 +35,7 @@ NO_FEATURE = 5  # exit status
 
 # What runs of the end-to-end tests: WHOLE with the source that the tool takes by itself, and with each other source the
 # targets whose phases are hardest to tell apart. Under emulation a test takes ten seconds; the whole matrix is to take
-# less than twelve minutes.
+# less than twenty minutes.
 PHASES = ("test_every_shape", "test_frames_of_one_size")  # the tests that say whether phases are right
 WHOLE = ["test_shapes.py", "test_adversary.py", "test_children.py", "test_live.py", "test_native.py", "test_mappings.py", "test_ledger.py", "test_ending.py", "test_oom.py"]
 WHOLE_ONLY = """
